@@ -1,0 +1,233 @@
+// Package bootstrap writes what an Envoy of Ebb's starts with: who it is, where the control plane and the agent are, what
+// it measures.
+//
+// In: Settings. Out: the bootstrap as JSON. Everything else reaches the Envoy over xDS.
+//
+// Hard rule: nothing in it is secret, and no port is opened: the admin page is a unix socket.
+package bootstrap
+
+import (
+	"fmt"
+	"math"
+	"net"
+	"strconv"
+	"time"
+
+	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+	metricsv3 "github.com/envoyproxy/go-control-plane/envoy/config/metrics/v3"
+	httpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
+	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"ebb.dev/ebb/xds/envoy"
+	"ebb.dev/ebb/xds/model"
+)
+
+// Kind is what the Envoy is for.
+type Kind int
+
+// The kinds of Envoy.
+const (
+	Gateway Kind = iota
+	Replica
+)
+
+// FeedInterval is how often statistics are reported to the autoscaler.
+const FeedInterval = 200 * time.Millisecond
+
+// Settings of one Envoy.
+type Settings struct {
+	Kind Kind
+	// ProxyID is "gateway/NAME/INSTANCE", "node/NAME/WORKER" or "sidecar/NAMESPACE/POD".
+	ProxyID string
+	// ControlPlane lists host:port of the control planes; a host that is no IP address is resolved again and again.
+	ControlPlane string
+	TrustDomain  string
+	// AgentSocket is the agent's SDS; AdminSocket is where the admin page will be.
+	AgentSocket, AdminSocket string
+}
+
+// JSON is the bootstrap.
+func JSON(s Settings) ([]byte, error) {
+	message, err := Make(s)
+	if err != nil {
+		return nil, err
+	}
+	out, err := protojson.MarshalOptions{Multiline: true}.Marshal(message)
+	if err != nil {
+		return nil, fmt.Errorf("encode the bootstrap of %s: %w", s.ProxyID, err)
+	}
+	return out, nil
+}
+
+// Make is the bootstrap as a message.
+func Make(s Settings) (*bootstrapv3.Bootstrap, error) {
+	host, port, err := net.SplitHostPort(s.ControlPlane)
+	if err != nil {
+		return nil, fmt.Errorf("control plane %q: %w", s.ControlPlane, err)
+	}
+	number, err := strconv.ParseUint(port, 10, 16)
+	if err != nil {
+		return nil, fmt.Errorf("control plane %q: port: %w", s.ControlPlane, err)
+	}
+	address := model.Address{Host: host, Port: uint32(number)}
+	out := &bootstrapv3.Bootstrap{
+		Node: &corev3.Node{Id: s.ProxyID, Cluster: cluster(s.Kind)},
+		DynamicResources: &bootstrapv3.Bootstrap_DynamicResources{
+			AdsConfig: api(corev3.ApiConfigSource_DELTA_GRPC, envoy.ControlPlaneCluster),
+			LdsConfig: fromADS(),
+			CdsConfig: fromADS(),
+		},
+		StaticResources: &bootstrapv3.Bootstrap_StaticResources{Clusters: []*clusterv3.Cluster{
+			controlPlane(envoy.ControlPlaneCluster, s.TrustDomain, address),
+			agent(s.AgentSocket),
+		}},
+		Admin:       &bootstrapv3.Admin{Address: pipe(s.AdminSocket)},
+		StatsConfig: &metricsv3.StatsConfig{StatsMatcher: only(s.Kind), UseAllDefaultTags: wrapperspb.Bool(false)},
+	}
+	if s.Kind == Gateway {
+		out.StaticResources.Clusters = append(out.StaticResources.Clusters, controlPlane(envoy.HoldCluster, s.TrustDomain, address))
+		return out, nil
+	}
+	out.HdsConfig = api(corev3.ApiConfigSource_GRPC, envoy.ControlPlaneCluster)
+	out.StatsSinks = []*metricsv3.StatsSink{feed()}
+	out.StatsFlushInterval = durationpb.New(FeedInterval)
+	return out, nil
+}
+
+func cluster(kind Kind) string {
+	if kind == Gateway {
+		return "gateway"
+	}
+	return "replica"
+}
+
+func fromADS() *corev3.ConfigSource {
+	return &corev3.ConfigSource{
+		ConfigSourceSpecifier: &corev3.ConfigSource_Ads{Ads: &corev3.AggregatedConfigSource{}},
+		ResourceApiVersion:    corev3.ApiVersion_V3,
+	}
+}
+
+func api(kind corev3.ApiConfigSource_ApiType, cluster string) *corev3.ApiConfigSource {
+	return &corev3.ApiConfigSource{
+		ApiType:             kind,
+		TransportApiVersion: corev3.ApiVersion_V3,
+		GrpcServices: []*corev3.GrpcService{{TargetSpecifier: &corev3.GrpcService_EnvoyGrpc_{
+			EnvoyGrpc: &corev3.GrpcService_EnvoyGrpc{
+				ClusterName: cluster,
+				// A control plane that restarts is found again soon; the default begins at half a second.
+				RetryPolicy: &corev3.RetryPolicy{RetryBackOff: &corev3.BackoffStrategy{
+					BaseInterval: durationpb.New(50 * time.Millisecond), MaxInterval: durationpb.New(time.Second),
+				}},
+			},
+		}}},
+		SetNodeOnFirstMessageOnly: true,
+	}
+}
+
+func pipe(path string) *corev3.Address {
+	return &corev3.Address{Address: &corev3.Address_Pipe{Pipe: &corev3.Pipe{Path: path, Mode: 0o600}}}
+}
+
+// controlPlane is a cluster of the control planes, over mTLS. Its breakers do not count: each held request is a stream.
+func controlPlane(name, trustDomain string, address model.Address) *clusterv3.Cluster {
+	kind := clusterv3.Cluster_STRICT_DNS
+	if net.ParseIP(address.Host) != nil {
+		kind = clusterv3.Cluster_STATIC
+	}
+	return &clusterv3.Cluster{
+		Name:                          name,
+		ClusterDiscoveryType:          &clusterv3.Cluster_Type{Type: kind},
+		DnsRefreshRate:                durationpb.New(5 * time.Second),
+		ConnectTimeout:                durationpb.New(time.Second),
+		LoadAssignment:                assignment(name, &corev3.Address{Address: &corev3.Address_SocketAddress{SocketAddress: &corev3.SocketAddress{Address: address.Host, PortSpecifier: &corev3.SocketAddress_PortValue{PortValue: address.Port}}}}),
+		TypedExtensionProtocolOptions: http2(),
+		TransportSocket:               envoy.UpstreamTLS("h2", []string{model.EbbID(trustDomain, model.RoleControlPlane, "")}),
+		CircuitBreakers: &clusterv3.CircuitBreakers{Thresholds: []*clusterv3.CircuitBreakers_Thresholds{{
+			MaxConnections:     wrapperspb.UInt32(math.MaxUint32),
+			MaxPendingRequests: wrapperspb.UInt32(math.MaxUint32),
+			MaxRequests:        wrapperspb.UInt32(math.MaxUint32),
+			MaxRetries:         wrapperspb.UInt32(math.MaxUint32),
+		}}},
+		UpstreamConnectionOptions: &clusterv3.UpstreamConnectionOptions{TcpKeepalive: &corev3.TcpKeepalive{
+			KeepaliveProbes: wrapperspb.UInt32(3), KeepaliveTime: wrapperspb.UInt32(30), KeepaliveInterval: wrapperspb.UInt32(5),
+		}},
+	}
+}
+
+func agent(socket string) *clusterv3.Cluster {
+	return &clusterv3.Cluster{
+		Name:                          envoy.AgentCluster,
+		ClusterDiscoveryType:          &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC},
+		ConnectTimeout:                durationpb.New(time.Second),
+		LoadAssignment:                assignment(envoy.AgentCluster, pipe(socket)),
+		TypedExtensionProtocolOptions: http2(),
+	}
+}
+
+func assignment(name string, address *corev3.Address) *endpointv3.ClusterLoadAssignment {
+	return &endpointv3.ClusterLoadAssignment{ClusterName: name, Endpoints: []*endpointv3.LocalityLbEndpoints{{
+		LbEndpoints: []*endpointv3.LbEndpoint{{HostIdentifier: &endpointv3.LbEndpoint_Endpoint{
+			Endpoint: &endpointv3.Endpoint{Address: address},
+		}}},
+	}}}
+}
+
+func http2() map[string]*anypb.Any {
+	options := &httpv3.HttpProtocolOptions{
+		UpstreamProtocolOptions: &httpv3.HttpProtocolOptions_ExplicitHttpConfig_{
+			ExplicitHttpConfig: &httpv3.HttpProtocolOptions_ExplicitHttpConfig{
+				ProtocolConfig: &httpv3.HttpProtocolOptions_ExplicitHttpConfig_Http2ProtocolOptions{
+					Http2ProtocolOptions: &corev3.Http2ProtocolOptions{
+						MaxConcurrentStreams: wrapperspb.UInt32(1 << 20),
+						ConnectionKeepalive: &corev3.KeepaliveSettings{
+							Interval: durationpb.New(10 * time.Second), Timeout: durationpb.New(5 * time.Second),
+						},
+					},
+				},
+			},
+		},
+	}
+	return map[string]*anypb.Any{"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": mustAny(options)}
+}
+
+// only creates the statistics that are used: Envoy has thousands, for each cluster a hundred.
+func only(kind Kind) *metricsv3.StatsMatcher {
+	pattern := `cluster\.revision\|.*\.(upstream_rq_active|upstream_rq_pending_active|upstream_rq_total|upstream_rq_time)|http\.replica\|.*\.downstream_rq_active`
+	if kind == Gateway {
+		pattern = `cluster\.(revision|service)\|.*\.(upstream_rq_(total|time|[1-5]xx|active|retry)|upstream_cx_(connect_fail|active))|http\.(external|internal)\.(downstream_(rq|cx)_.*)|http\.(external|internal)\.rds\..*|(cluster_manager|listener_manager|server)\.[a-z_]*|ext_authz\.hold\..*|cluster\.(hold|control-plane)\.upstream_rq_(active|total|retry)`
+	}
+	return &metricsv3.StatsMatcher{StatsMatcher: &metricsv3.StatsMatcher_InclusionList{InclusionList: &matcherv3.ListStringMatcher{
+		Patterns: []*matcherv3.StringMatcher{{MatchPattern: &matcherv3.StringMatcher_SafeRegex{SafeRegex: &matcherv3.RegexMatcher{Regex: pattern}}}},
+	}}}
+}
+
+func feed() *metricsv3.StatsSink {
+	return &metricsv3.StatsSink{
+		Name: "envoy.stat_sinks.metrics_service",
+		ConfigType: &metricsv3.StatsSink_TypedConfig{TypedConfig: mustAny(&metricsv3.MetricsServiceConfig{
+			GrpcService: &corev3.GrpcService{TargetSpecifier: &corev3.GrpcService_EnvoyGrpc_{
+				EnvoyGrpc: &corev3.GrpcService_EnvoyGrpc{ClusterName: envoy.ControlPlaneCluster},
+			}},
+			TransportApiVersion:    corev3.ApiVersion_V3,
+			ReportCountersAsDeltas: wrapperspb.Bool(true),
+			HistogramEmitMode:      metricsv3.HistogramEmitMode_HISTOGRAM,
+		})},
+	}
+}
+
+func mustAny(message proto.Message) *anypb.Any {
+	packed, err := anypb.New(message)
+	if err != nil {
+		panic(err) // constants only
+	}
+	return packed
+}

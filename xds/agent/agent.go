@@ -1,0 +1,238 @@
+package agent
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	secretv3 "github.com/envoyproxy/go-control-plane/envoy/service/secret/v3"
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
+	"google.golang.org/grpc"
+
+	"ebb.dev/ebb/xds/agent/agentpb"
+	"ebb.dev/ebb/xds/envoy"
+)
+
+// Options of an agent.
+type Options struct {
+	// ControlPlane is host:port.
+	ControlPlane string
+	TrustDomain  string
+	// TrustFile holds the roots to begin with, PEM. TokenFile holds an audience-bound service account token and is read
+	// again at each use.
+	TrustFile, TokenFile string
+	// Name is the gateway's, for gateways.
+	Name string
+	// Socket is the unix socket that SDS is served on.
+	Socket string
+	Log    *slog.Logger
+}
+
+// Agent makes and serves secrets.
+type Agent struct {
+	options Options
+	store   *store
+	trust   *trust
+	conn    *grpc.ClientConn
+	ready   chan struct{}
+	workers chan string
+}
+
+// New makes an agent. Nothing happens before Run.
+func New(options Options) (*Agent, error) {
+	domain, err := spiffeid.TrustDomainFromString(options.TrustDomain)
+	if err != nil {
+		return nil, fmt.Errorf("trust domain %q: %w", options.TrustDomain, err)
+	}
+	roots, err := readRoots(options.TrustFile)
+	if err != nil {
+		return nil, err
+	}
+	a := &Agent{
+		options: options, store: newStore(), trust: &trust{domain: domain, roots: roots},
+		ready: make(chan struct{}), workers: make(chan string, 1024),
+	}
+	a.store.putTrust(a.trust.der())
+	a.conn, err = dial(options.ControlPlane, options.TrustDomain, a.trust, own{a.store})
+	return a, err
+}
+
+// Ready is closed once the agent has its own certificate.
+func (a *Agent) Ready() <-chan struct{} { return a.ready }
+
+// Conn is the connection to the control plane, with the agent's certificate. It is usable once the agent is ready.
+func (a *Agent) Conn() *grpc.ClientConn { return a.conn }
+
+// Run gets the agent's own certificate, serves SDS, renews what it serves and follows the roots, until the context ends.
+func (a *Agent) Run(ctx context.Context) error {
+	defer a.conn.Close()
+	listener, err := listen(a.options.Socket)
+	if err != nil {
+		return err
+	}
+	server := grpc.NewServer()
+	secretv3.RegisterSecretDiscoveryServiceServer(server, &sds{store: a.store, ensure: a.ensure, log: a.options.Log})
+	defer server.Stop()
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	go a.keep(ctx, envoy.SelfSecret)
+	go a.followTrust(ctx)
+	for {
+		select {
+		case name := <-a.workers:
+			go a.keep(ctx, name)
+		case err := <-served:
+			return fmt.Errorf("serve SDS on %s: %w", a.options.Socket, err)
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func listen(socket string) (net.Listener, error) {
+	if err := os.Remove(socket); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("clear %s: %w", socket, err)
+	}
+	listener, err := net.Listen("unix", socket)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", socket, err)
+	}
+	if err := os.Chmod(socket, 0o600); err != nil {
+		listener.Close()
+		return nil, fmt.Errorf("close %s to others: %w", socket, err)
+	}
+	return listener, nil
+}
+
+// ensure begins to keep a workload's secret.
+func (a *Agent) ensure(name string) { a.workers <- name }
+
+// keep gets a secret and renews it until nobody wants it any more. Failures are tried again soon: on a node the pod may
+// be a moment ahead of the control plane's knowledge of it.
+func (a *Agent) keep(ctx context.Context, name string) {
+	const first, most = 5 * time.Millisecond, 2 * time.Second
+	delay := first
+	if !a.store.keep(name) {
+		return
+	}
+	for a.store.stillWanted(name) {
+		svid, err := a.fetch(ctx, name)
+		var wait time.Duration
+		switch {
+		case err == nil:
+			a.store.put(name, svid)
+			delay = first
+			wait = time.Until(svid.renewAt())
+			if name == envoy.SelfSecret {
+				a.markReady()
+			}
+			a.options.Log.Debug("certificate in use", "secret", name, "id", svid.ID, "notAfter", svid.NotAfter)
+		default:
+			wait = delay
+			if delay *= 2; delay > most {
+				delay = most
+				a.options.Log.Warn("no certificate yet", "secret", name, "error", err)
+			}
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		}
+	}
+}
+
+func (a *Agent) markReady() {
+	select {
+	case <-a.ready:
+	default:
+		close(a.ready)
+	}
+}
+
+// fetch has a new key signed.
+func (a *Agent) fetch(ctx context.Context, name string) (*SVID, error) {
+	key, csr, err := request()
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	ask := &agentpb.SignRequest{Csr: csr, Name: a.options.Name}
+	conn := a.conn
+	if workload, ok := strings.CutPrefix(name, envoy.SVIDPrefix); ok {
+		ask.Workload = workload
+	} else {
+		// The token is the proof each time: a certificate that may renew itself could outlive what it stands for.
+		token, err := os.ReadFile(a.options.TokenFile)
+		if err != nil {
+			return nil, fmt.Errorf("read the token: %w", err)
+		}
+		ask.Token = strings.TrimSpace(string(token))
+		if a.store.self() == nil {
+			if conn, err = dial(a.options.ControlPlane, a.options.TrustDomain, a.trust, nil); err != nil {
+				return nil, err
+			}
+			defer conn.Close()
+		}
+	}
+	began := time.Now()
+	signed, err := agentpb.NewIdentityClient(conn).Sign(ctx, ask)
+	if err != nil {
+		return nil, fmt.Errorf("have %s signed: %w", name, err)
+	}
+	a.believe(signed.GetTrust())
+	return &SVID{
+		Chain: signed.GetChain(), Key: key, ID: signed.GetId(), NotAfter: signed.GetNotAfter().AsTime(), issued: began,
+	}, nil
+}
+
+// believe takes over the roots that the control plane sends, over a connection that the old roots vouched for.
+func (a *Agent) believe(bundle *agentpb.TrustBundle) {
+	var roots []*x509.Certificate
+	for _, der := range bundle.GetRoots() {
+		certificate, err := x509.ParseCertificate(der)
+		if err != nil {
+			a.options.Log.Error("a root was not understood", "error", err)
+			return
+		}
+		roots = append(roots, certificate)
+	}
+	if len(roots) == 0 {
+		return
+	}
+	a.trust.set(roots)
+	a.store.putTrust(a.trust.der())
+}
+
+// followTrust takes over changes of the roots.
+func (a *Agent) followTrust(ctx context.Context) {
+	select {
+	case <-a.ready:
+	case <-ctx.Done():
+		return
+	}
+	for ctx.Err() == nil {
+		stream, err := agentpb.NewIdentityClient(a.conn).Trust(ctx, &agentpb.TrustRequest{}, grpc.WaitForReady(true))
+		for err == nil {
+			var bundle *agentpb.TrustBundle
+			if bundle, err = stream.Recv(); err == nil {
+				a.believe(bundle)
+			}
+		}
+		timer := time.NewTimer(time.Second)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+		}
+	}
+}

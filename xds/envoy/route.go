@@ -1,0 +1,165 @@
+package envoy
+
+import (
+	"sort"
+	"time"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	extauthzv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_authz/v3"
+	previoushostsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/retry/host/previous_hosts/v3"
+	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
+	"google.golang.org/protobuf/types/known/anypb"
+
+	"ebb.dev/ebb/xds/model"
+)
+
+// vhdsFetch bounds how long a new listener waits for its first virtual hosts; what is missing then is held.
+const vhdsFetch = 300 * time.Millisecond
+
+// RouteConfiguration is a gateway's: one catch-all virtual host that asks the hold server, and the virtual hosts of
+// active services beside it through VHDS, pushed unasked.
+func RouteConfiguration(config model.RouteConfig) *routev3.RouteConfiguration {
+	return &routev3.RouteConfiguration{
+		Name:                            string(config),
+		IgnorePortInHostMatching:        true,
+		VirtualHosts:                    []*routev3.VirtualHost{catchAll(config)},
+		Vhds:                            &routev3.Vhds{ConfigSource: fromADS(vhdsFetch)},
+		MostSpecificHeaderMutationsWins: true,
+	}
+}
+
+// catchAll routes to whatever cluster the hold's answer names.
+func catchAll(config model.RouteConfig) *routev3.VirtualHost {
+	return &routev3.VirtualHost{
+		Name:    "catch-all",
+		Domains: []string{"*"},
+		Routes: []*routev3.Route{{
+			Match: &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"}},
+			Action: &routev3.Route_Route{Route: &routev3.RouteAction{
+				ClusterSpecifier: &routev3.RouteAction_ClusterHeader{ClusterHeader: ClusterHeader},
+				Timeout:          duration(0),
+				RetryPolicy:      neverSeenByApp(),
+			}},
+		}},
+		RequestHeadersToRemove: []string{ClusterHeader},
+		TypedPerFilterConfig:   askHold(map[string]string{ConfigExtension: string(config)}),
+	}
+}
+
+// VirtualHost is one active host group. Its hold is off, except on the shares that are cold.
+func VirtualHost(v model.VHost) *routev3.VirtualHost {
+	vhost := &routev3.VirtualHost{
+		Name:                 v.Name,
+		Domains:              v.Domains,
+		TypedPerFilterConfig: holdOff(),
+	}
+	for _, r := range v.Routes {
+		vhost.Routes = append(vhost.Routes, route(r))
+	}
+	return vhost
+}
+
+func route(r model.Route) *routev3.Route {
+	action := &routev3.RouteAction{
+		// The replica's proxy bounds requests; here a bound would cut streams.
+		Timeout:     duration(0),
+		RetryPolicy: neverSeenByApp(),
+	}
+	if r.RewriteHost != "" {
+		action.HostRewriteSpecifier = &routev3.RouteAction_HostRewriteLiteral{HostRewriteLiteral: r.RewriteHost}
+	}
+	out := &routev3.Route{
+		Match:               routeMatch(r),
+		Action:              &routev3.Route_Route{Route: action},
+		RequestHeadersToAdd: setHeaders(r.AppendHeaders),
+	}
+	shares := make([]model.Split, 0, len(r.Splits))
+	for _, split := range r.Splits {
+		if split.Weight > 0 {
+			shares = append(shares, split)
+		}
+	}
+	if len(shares) == 1 {
+		action.ClusterSpecifier = &routev3.RouteAction_Cluster{Cluster: shares[0].Cluster}
+		out.RequestHeadersToAdd = append(out.RequestHeadersToAdd, setHeaders(shares[0].AppendHeaders)...)
+		if shares[0].Hold {
+			out.TypedPerFilterConfig = askHoldFor(shares[0].Revision)
+		}
+		return out
+	}
+	weighted := &routev3.WeightedCluster{}
+	for _, split := range shares {
+		share := &routev3.WeightedCluster_ClusterWeight{
+			Name:                split.Cluster,
+			Weight:              uint32Value(split.Weight),
+			RequestHeadersToAdd: setHeaders(split.AppendHeaders),
+		}
+		if split.Hold {
+			share.TypedPerFilterConfig = askHoldFor(split.Revision)
+		}
+		weighted.Clusters = append(weighted.Clusters, share)
+	}
+	action.ClusterSpecifier = &routev3.RouteAction_WeightedClusters{WeightedClusters: weighted}
+	return out
+}
+
+func routeMatch(r model.Route) *routev3.RouteMatch {
+	match := &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: r.PathPrefix}}
+	headers := append([]model.Header(nil), r.Headers...)
+	sort.Slice(headers, func(i, j int) bool { return headers[i].Name < headers[j].Name })
+	for _, header := range headers {
+		match.Headers = append(match.Headers, &routev3.HeaderMatcher{
+			Name: header.Name,
+			HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: &matcherv3.StringMatcher{
+				MatchPattern: &matcherv3.StringMatcher_Exact{Exact: header.Value},
+			}},
+		})
+	}
+	return match
+}
+
+func setHeaders(headers []model.Header) []*corev3.HeaderValueOption {
+	var out []*corev3.HeaderValueOption
+	for _, header := range headers {
+		out = append(out, &corev3.HeaderValueOption{
+			Header:       &corev3.HeaderValue{Key: header.Name, Value: header.Value},
+			AppendAction: corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,
+		})
+	}
+	return out
+}
+
+// neverSeenByApp retries on another replica only while no replica can have seen the request.
+func neverSeenByApp() *routev3.RetryPolicy {
+	return &routev3.RetryPolicy{
+		RetryOn:    "connect-failure,refused-stream,reset-before-request",
+		NumRetries: uint32Value(5),
+		RetryHostPredicate: []*routev3.RetryPolicy_RetryHostPredicate{{
+			Name:       "envoy.retry_host_predicates.previous_hosts",
+			ConfigType: &routev3.RetryPolicy_RetryHostPredicate_TypedConfig{TypedConfig: mustAny(&previoushostsv3.PreviousHostsPredicate{})},
+		}},
+		HostSelectionRetryMaxAttempts: 5,
+		RetryBackOff: &routev3.RetryPolicy_RetryBackOff{
+			BaseInterval: duration(5 * time.Millisecond),
+			MaxInterval:  duration(100 * time.Millisecond),
+		},
+	}
+}
+
+func holdOff() map[string]*anypb.Any {
+	return map[string]*anypb.Any{HoldFilter: mustAny(&extauthzv3.ExtAuthzPerRoute{
+		Override: &extauthzv3.ExtAuthzPerRoute_Disabled{Disabled: true},
+	})}
+}
+
+func askHold(extensions map[string]string) map[string]*anypb.Any {
+	return map[string]*anypb.Any{HoldFilter: mustAny(&extauthzv3.ExtAuthzPerRoute{
+		Override: &extauthzv3.ExtAuthzPerRoute_CheckSettings{CheckSettings: &extauthzv3.CheckSettings{ContextExtensions: extensions}},
+	})}
+}
+
+// askHoldFor holds a share whose revision Envoy has picked already; the pick stays with the request.
+func askHoldFor(revision model.Key) map[string]*anypb.Any {
+	return askHold(map[string]string{RevisionExtension: revision.String()})
+}

@@ -1,0 +1,181 @@
+package xds
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"strings"
+	"time"
+
+	"ebb.dev/ebb/xds/agent/agentpb"
+	"ebb.dev/ebb/xds/cache"
+	"ebb.dev/ebb/xds/envoy"
+	"ebb.dev/ebb/xds/hold"
+	"ebb.dev/ebb/xds/identity"
+	"ebb.dev/ebb/xds/model"
+	"ebb.dev/ebb/xds/plan"
+	"ebb.dev/ebb/xds/server"
+	"ebb.dev/ebb/xds/store"
+)
+
+// Autoscaler is what this room tells the autoscaler and asks of it.
+type Autoscaler interface {
+	hold.Demand
+	server.Sink
+	// Coming reports whether more replicas of the revision are on their way.
+	Coming(revision model.Key) bool
+}
+
+// Options of a Plane.
+type Options struct {
+	TrustDomain string
+	// DNS are the names by which the control plane is dialled.
+	DNS        []string
+	Listeners  []envoy.GatewayListener
+	CA         *identity.CA
+	Reviewer   identity.Reviewer
+	Accounts   identity.Accounts
+	Autoscaler Autoscaler
+	Hold       hold.Settings
+	Node       agentpb.NodeServer
+	// OnRefused is told what a proxy refuses.
+	OnRefused func(cache.Refusal)
+	Log       *slog.Logger
+}
+
+// Plane is the room, put together.
+type Plane struct {
+	Store    *store.Store
+	Cache    *cache.Cache
+	Gateways *plan.Gateways
+	Replicas *plan.Replicas
+	Hold     *hold.Hold
+	Health   *server.Health
+	Loads    *Loads
+	server   *server.Server
+	options  Options
+}
+
+// linger is how long a gateway keeps a cluster after its last use; quorum bounds the wait for one gateway's ACK.
+const (
+	linger = 5 * time.Second
+	quorum = 3 * time.Second
+)
+
+// New puts the room together. The store must be filled before Serve: a proxy that connects is told all at once.
+func New(ctx context.Context, o Options) *Plane {
+	p := &Plane{Store: store.New(), Cache: cache.New(server.Authorizer(o.TrustDomain)), options: o}
+	shared := envoy.Options{TrustDomain: o.TrustDomain}
+	p.Loads = newLoads(o.Autoscaler, time.Now)
+	p.Replicas = plan.NewReplicas(shared, p.Cache, p.Store)
+	p.Gateways = plan.NewGateways(plan.Settings{
+		Envoy: shared, Listeners: o.Listeners, Linger: linger, Quorum: quorum, Now: time.Now, Log: o.Log,
+	}, p.Cache, p.Store, waiting{p})
+	p.Hold = hold.New(o.Hold, p.Gateways, world{p.Store, p.Loads, o.Autoscaler}, o.Autoscaler)
+	p.Gateways.OnReady = p.Hold.Ready
+	p.Loads.onLess = p.Hold.Release
+	p.Store.Subscribe(p.rerouted)
+	p.Health = server.NewHealth(o.TrustDomain, p.Store, o.Log)
+	p.Cache.OnRefused = p.refused
+	p.Cache.OnFirst = p.first
+	p.server = server.New(ctx, server.Parts{
+		TrustDomain: o.TrustDomain, CA: o.CA, DNS: o.DNS, Cache: p.Cache, Hold: p.Hold, Node: o.Node,
+		Health: p.Health, Feed: server.NewFeed(o.TrustDomain, p.Loads, time.Now, o.Log), Log: o.Log,
+		Identity: &identity.Issuer{
+			TrustDomain: o.TrustDomain, CA: o.CA, Reviewer: o.Reviewer, Bindings: bindings{p.Store}, Accounts: o.Accounts, Log: o.Log,
+		},
+	})
+	return p
+}
+
+// Serve runs the room until the context ends.
+func (p *Plane) Serve(ctx context.Context, listener net.Listener) error {
+	go p.Gateways.Run(ctx)
+	go p.Replicas.Run(ctx)
+	go p.options.CA.Run(ctx)
+	return p.server.Serve(ctx, listener)
+}
+
+// first prepares a proxy that asks for a type for the first time on a stream.
+func (p *Plane) first(proxyID string, _ cache.Type) {
+	if strings.HasPrefix(proxyID, "gateway/") {
+		p.Gateways.Connect(proxyID)
+		return
+	}
+	p.Replicas.Connect(proxyID)
+}
+
+func (p *Plane) refused(r cache.Refusal) {
+	p.options.Log.Error("a proxy refuses a resource", "proxy", r.Proxy, "resource", r.Name, "owner", r.Owner.String(), "reason", r.Message)
+	if p.options.OnRefused != nil {
+		p.options.OnRefused(r)
+	}
+}
+
+// rerouted lets held requests follow a change of traffic or of a revision's fate.
+func (p *Plane) rerouted(touched *store.Touched) {
+	view := p.Store.Read()
+	for key := range touched.Revisions {
+		if !p.Hold.Waiting(key) {
+			continue
+		}
+		if revision, ok := view.Revision(key); ok && revision.Failed != "" {
+			p.Hold.Fail(key, revision.Failed)
+		}
+	}
+	if len(touched.VHosts) == 0 {
+		return
+	}
+	for _, key := range p.Hold.Revisions() {
+		p.Hold.Rerouted(key)
+	}
+}
+
+// waiting lets the planner ask the hold, which is made after it.
+type waiting struct{ plane *Plane }
+
+func (w waiting) Waiting(revision model.Key) bool { return w.plane.Hold.Waiting(revision) }
+
+// world is the store as the hold sees it.
+type world struct {
+	store      *store.Store
+	loads      *Loads
+	autoscaler Autoscaler
+}
+
+func (w world) VHost(config model.RouteConfig, domain string) (*model.VHost, bool) {
+	return w.store.Read().VHostByDomain(config, domain)
+}
+
+func (w world) Revision(key model.Key) (hold.Revision, bool) {
+	r, ok := w.store.Read().Revision(key)
+	if !ok {
+		return hold.Revision{}, false
+	}
+	limit := r.Timeouts.Request
+	if start := r.Timeouts.ResponseStart; start > 0 && (limit == 0 || start < limit) {
+		limit = start
+	}
+	return hold.Revision{Cluster: model.ClusterName(key, r.Protocol), Limit: limit, Failed: r.Failed}, true
+}
+
+func (w world) Load(key model.Key) hold.Load {
+	r, ok := w.store.Read().Revision(key)
+	if !ok {
+		return hold.Load{}
+	}
+	busy, at := w.loads.Busy(key)
+	return hold.Load{Concurrency: int(r.Concurrency), Busy: busy, At: at, Coming: w.autoscaler.Coming(key)}
+}
+
+// bindings says where pods are, for the issuer.
+type bindings struct{ store *store.Store }
+
+func (b bindings) Bound(node string, account model.Key) bool {
+	for _, replica := range b.store.Read().ReplicasOn(node) {
+		if replica.Pod.Namespace == account.Namespace && replica.Revision.ServiceAccount == account.Name {
+			return true
+		}
+	}
+	return false
+}

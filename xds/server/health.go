@@ -1,0 +1,168 @@
+package server
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	healthv3 "github.com/envoyproxy/go-control-plane/envoy/service/health/v3"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	"ebb.dev/ebb/xds/envoy"
+	"ebb.dev/ebb/xds/model"
+	"ebb.dev/ebb/xds/store"
+)
+
+// Health finds out when replicas answer, through the Envoys beside them (HDS). Only replicas that are not ready yet are
+// asked for; afterwards the pod's own Ready speaks.
+type Health struct {
+	healthv3.UnimplementedHealthDiscoveryServiceServer
+	trustDomain string
+	store       *store.Store
+	log         *slog.Logger
+	// OnAnswer is told the first healthy report of a replica, before the store is.
+	OnAnswer func(pod model.Key)
+
+	mu      sync.Mutex
+	proxies map[string]chan struct{}
+}
+
+// NewHealth makes the service and subscribes it to the store.
+func NewHealth(trustDomain string, s *store.Store, log *slog.Logger) *Health {
+	h := &Health{trustDomain: trustDomain, store: s, log: log, proxies: map[string]chan struct{}{}}
+	s.Subscribe(h.changed)
+	return h
+}
+
+// changed pokes the streams of the proxies whose replicas changed.
+func (h *Health) changed(touched *store.Touched) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for id := range touched.Proxies {
+		if poke, ok := h.proxies[id]; ok {
+			select {
+			case poke <- struct{}{}:
+			default:
+			}
+		}
+	}
+}
+
+// StreamHealthCheck is one proxy's stream.
+func (h *Health) StreamHealthCheck(stream healthv3.HealthDiscoveryService_StreamHealthCheckServer) error {
+	first, err := stream.Recv()
+	if err != nil {
+		return err
+	}
+	id, err := proxyOf(stream.Context(), h.trustDomain, first.GetHealthCheckRequest().GetNode().GetId())
+	if err != nil {
+		return err
+	}
+	poke := make(chan struct{}, 1)
+	h.mu.Lock()
+	h.proxies[id] = poke
+	h.mu.Unlock()
+	defer func() {
+		h.mu.Lock()
+		if h.proxies[id] == poke {
+			delete(h.proxies, id)
+		}
+		h.mu.Unlock()
+	}()
+	go h.specify(stream.Context(), id, stream, poke)
+	for {
+		report, err := stream.Recv()
+		if err != nil {
+			return err
+		}
+		// A message with neither field set happens.
+		if response := report.GetEndpointHealthResponse(); response != nil {
+			h.take(id, response)
+		}
+	}
+}
+
+// StreamlessFetch is not served.
+func (h *Health) FetchHealthCheck(context.Context, *healthv3.HealthCheckRequestOrEndpointHealthResponse) (*healthv3.HealthCheckSpecifier, error) {
+	return nil, status.Error(codes.Unimplemented, "health checks are streamed")
+}
+
+// specify keeps the proxy's specifier up to date.
+func (h *Health) specify(ctx context.Context, id string, stream healthv3.HealthDiscoveryService_StreamHealthCheckServer, poke <-chan struct{}) {
+	var sent *healthv3.HealthCheckSpecifier
+	for {
+		specifier := envoy.HealthSpecifier(h.starting(id))
+		if sent == nil || !proto.Equal(sent, specifier) {
+			if err := stream.Send(specifier); err != nil {
+				return
+			}
+			sent = specifier
+		}
+		select {
+		case <-poke:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// starting lists a proxy's replicas whose readiness is still to be found out.
+func (h *Health) starting(id string) []model.Replica {
+	var out []model.Replica
+	for _, replica := range h.store.Read().ReplicasAt(id) {
+		if replica.Starting() && replica.App.Host != "" && replica.Revision.Probe != nil {
+			out = append(out, replica.Replica)
+		}
+	}
+	return out
+}
+
+// take reads a report.
+func (h *Health) take(id string, response *healthv3.EndpointHealthResponse) {
+	var pods []model.Key
+	for _, cluster := range response.GetClusterEndpointsHealth() {
+		pod, err := model.ParseAppClusterName(cluster.GetClusterName())
+		if err != nil {
+			h.log.Warn("health report of an unknown cluster", "proxy", id, "cluster", cluster.GetClusterName())
+			continue
+		}
+		if healthy(cluster) && h.isNew(id, pod) {
+			pods = append(pods, pod)
+		}
+	}
+	if len(pods) == 0 {
+		return
+	}
+	if h.OnAnswer != nil {
+		for _, pod := range pods {
+			h.OnAnswer(pod)
+		}
+	}
+	h.store.Write(func(tx *store.Tx) {
+		for _, pod := range pods {
+			tx.ChangeReplica(pod, func(replica *store.Replica) { replica.Answers = true })
+		}
+	})
+}
+
+// isNew reports whether a replica of this proxy is not known to answer yet. A proxy speaks for its own replicas only.
+func (h *Health) isNew(id string, pod model.Key) bool {
+	replica, ok := h.store.Read().Replica(pod)
+	return ok && replica.Proxy == id && !replica.Answers
+}
+
+func healthy(cluster *healthv3.ClusterEndpointsHealth) bool {
+	n := 0
+	for _, locality := range cluster.GetLocalityEndpointsHealth() {
+		for _, endpoint := range locality.GetEndpointsHealth() {
+			if endpoint.GetHealthStatus() != corev3.HealthStatus_HEALTHY {
+				return false
+			}
+			n++
+		}
+	}
+	return n > 0
+}
