@@ -46,7 +46,7 @@ func envoyBinary(t testing.TB) string {
 // memory keeps the CA of a test.
 type memory struct{ data []byte }
 
-func (m *memory) Load(context.Context) ([]byte, error)     { return m.data, nil }
+func (m *memory) Load(context.Context) ([]byte, error)      { return m.data, nil }
 func (m *memory) Save(_ context.Context, data []byte) error { m.data = data; return nil }
 
 // reviewer believes the tokens "gateway" and "node".
@@ -209,7 +209,7 @@ func (b *bed) proxy(binary string, kind bootstrap.Kind, id, token, name string) 
 		}
 	}()
 	config, err := bootstrap.JSON(bootstrap.Settings{
-		Kind: kind, ProxyID: id, ControlPlane: b.address, TrustDomain: trustDomain,
+		Kind: kind, ProxyID: id, ControlPlane: b.address, TrustDomain: trustDomain, Feed: 20 * time.Millisecond,
 		AgentSocket: filepath.Join(dir, "sds.sock"), AdminSocket: filepath.Join(dir, "admin.sock"),
 	})
 	if err != nil {
@@ -287,7 +287,10 @@ func revision(name string, concurrency uint32) func(*store.Tx) {
 	}
 }
 
-var pods atomic.Int64
+var pods, listens atomic.Int64
+
+// listenPort is below the range that the system hands out, so that no other listener of the test gets it first.
+func listenPort() uint32 { return uint32(20000 + listens.Add(1)%10000) }
 
 // startReplica runs an app in this process and puts its pod into the world, as an informer would.
 func (b *bed) startReplica(revision string, handler http.Handler) model.Key {
@@ -310,7 +313,7 @@ func (b *bed) startReplica(revision string, handler http.Handler) model.Key {
 		spec.Probe = &probe
 		tx.SetReplica(&store.Replica{Node: "n1", Replica: model.Replica{
 			Pod: pod, Revision: spec, Proxy: "node/n1/0",
-			Listen: model.Address{Host: "127.0.0.1", Port: freePort(b.t)},
+			Listen: model.Address{Host: "127.0.0.1", Port: listenPort()},
 			App:    model.Address{Host: "127.0.0.1", Port: port},
 		}})
 	})

@@ -13,9 +13,8 @@ import (
 // It passes every report on to the autoscaler.
 type Loads struct {
 	next server.Sink
-	now  func() time.Time
-	// onLess is told that a revision became less busy.
-	onLess func(model.Key)
+	// onReport is told of each report.
+	onReport func()
 
 	mu      sync.Mutex
 	proxies map[string]*report
@@ -28,8 +27,8 @@ type report struct {
 	flights map[model.Key]float64
 }
 
-func newLoads(next server.Sink, now func() time.Time) *Loads {
-	return &Loads{next: next, now: now, onLess: func(model.Key) {}, proxies: map[string]*report{}, changed: make(chan struct{})}
+func newLoads(next server.Sink) *Loads {
+	return &Loads{next: next, onReport: func() {}, proxies: map[string]*report{}, changed: make(chan struct{})}
 }
 
 // Report implements server.Sink.
@@ -42,20 +41,12 @@ func (l *Loads) Report(proxy string, at time.Time, samples []server.Sample, flig
 		next.flights[flight.Pod] = flight.Active
 	}
 	l.mu.Lock()
-	old := l.proxies[proxy]
 	l.proxies[proxy] = next
 	close(l.changed)
 	l.changed = make(chan struct{})
 	l.mu.Unlock()
 	l.next.Report(proxy, at, samples, flights)
-	if old == nil {
-		return
-	}
-	for revision, busy := range old.busy {
-		if next.busy[revision] < busy {
-			l.onLess(revision)
-		}
-	}
+	l.onReport()
 }
 
 // Silent implements server.Sink.
@@ -66,22 +57,15 @@ func (l *Loads) Silent(proxy string) {
 	l.next.Silent(proxy)
 }
 
-// Busy is how many requests a revision's replicas have in flight or queued, and when that was measured: the time of the
-// oldest report that it is made of.
-func (l *Loads) Busy(revision model.Key) (int, time.Time) {
+// Busy is how many requests a revision's replicas had in flight or queued when they last reported.
+func (l *Loads) Busy(revision model.Key) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var sum float64
-	oldest := l.now()
 	for _, report := range l.proxies {
-		if busy, ok := report.busy[revision]; ok {
-			sum += busy
-			if report.at.Before(oldest) {
-				oldest = report.at
-			}
-		}
+		sum += report.busy[revision]
 	}
-	return int(math.Ceil(sum)), oldest
+	return int(math.Ceil(sum))
 }
 
 // InFlight is how many requests a replica has in flight by a report that is not older than since. ok is false until

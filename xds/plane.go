@@ -66,14 +66,14 @@ const (
 func New(ctx context.Context, o Options) *Plane {
 	p := &Plane{Store: store.New(), Cache: cache.New(server.Authorizer(o.TrustDomain)), options: o}
 	shared := envoy.Options{TrustDomain: o.TrustDomain}
-	p.Loads = newLoads(o.Autoscaler, time.Now)
+	p.Loads = newLoads(o.Autoscaler)
 	p.Replicas = plan.NewReplicas(shared, p.Cache, p.Store)
 	p.Gateways = plan.NewGateways(plan.Settings{
 		Envoy: shared, Listeners: o.Listeners, Linger: linger, Quorum: quorum, Now: time.Now, Log: o.Log,
 	}, p.Cache, p.Store, waiting{p})
-	p.Hold = hold.New(o.Hold, p.Gateways, world{p.Store, p.Loads, o.Autoscaler}, o.Autoscaler)
+	p.Hold = hold.New(o.Hold, p.Gateways, world{p.Store, p.Loads, p.Gateways, o.Autoscaler}, o.Autoscaler)
 	p.Gateways.OnReady = p.Hold.Ready
-	p.Loads.onLess = p.Hold.Release
+	p.Loads.onReport = p.measured
 	p.Store.Subscribe(p.rerouted)
 	p.Health = server.NewHealth(o.TrustDomain, p.Store, o.Log)
 	p.Cache.OnRefused = p.refused
@@ -131,6 +131,13 @@ func (p *Plane) rerouted(touched *store.Touched) {
 	}
 }
 
+// measured looks again at who is held, with the newest measurement.
+func (p *Plane) measured() {
+	for _, key := range p.Hold.Revisions() {
+		p.Hold.Release(key)
+	}
+}
+
 // waiting lets the planner ask the hold, which is made after it.
 type waiting struct{ plane *Plane }
 
@@ -140,6 +147,7 @@ func (w waiting) Waiting(revision model.Key) bool { return w.plane.Hold.Waiting(
 type world struct {
 	store      *store.Store
 	loads      *Loads
+	gateways   *plan.Gateways
 	autoscaler Autoscaler
 }
 
@@ -161,11 +169,13 @@ func (w world) Revision(key model.Key) (hold.Revision, bool) {
 
 func (w world) Load(key model.Key) hold.Load {
 	r, ok := w.store.Read().Revision(key)
-	if !ok {
+	if !ok || r.Concurrency == 0 {
 		return hold.Load{}
 	}
-	busy, at := w.loads.Busy(key)
-	return hold.Load{Concurrency: int(r.Concurrency), Busy: busy, At: at, Coming: w.autoscaler.Coming(key)}
+	return hold.Load{
+		Concurrency: int(r.Concurrency), Queue: int(envoy.QueueOf(r.Concurrency)) / 2, Coming: w.autoscaler.Coming(key),
+		Direct: w.gateways.Passing(model.ClusterName(key, r.Protocol)), Busy: w.loads.Busy(key),
+	}
 }
 
 // bindings says where pods are, for the issuer.

@@ -14,6 +14,7 @@ import (
 	secretv3 "github.com/envoyproxy/go-control-plane/envoy/service/secret/v3"
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/keepalive"
 
 	"ebb.dev/ebb/xds/agent/agentpb"
 	"ebb.dev/ebb/xds/envoy"
@@ -76,7 +77,8 @@ func (a *Agent) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	server := grpc.NewServer()
+	// Envoy pings the connection as it does every HTTP/2 upstream.
+	server := grpc.NewServer(grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}))
 	secretv3.RegisterSecretDiscoveryServiceServer(server, &sds{store: a.store, ensure: a.ensure, log: a.options.Log})
 	defer server.Stop()
 	served := make(chan error, 1)

@@ -150,7 +150,7 @@ func (p *Proxy) Current(typ Type, name string) bool {
 
 func (p *Proxy) current(typ Type, name string) bool {
 	t := p.table(typ)
-	if !p.connected || !t.open {
+	if !p.connected || !t.asked {
 		return false
 	}
 	row := t.rows[name]
@@ -202,7 +202,7 @@ func (p *Proxy) Synced(typ Type) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	t := p.table(typ)
-	return p.connected && t.open && t.answered && t.queued == nil && len(t.batches) == 0 && len(t.dirty) == 0
+	return p.connected && t.asked && t.answered && t.queued == nil && len(t.batches) == 0 && len(t.dirty) == 0
 }
 
 // Refused returns the proxy's refusal of the row as it should be now.

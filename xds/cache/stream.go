@@ -216,7 +216,7 @@ func (c *Cache) CreateDeltaWatch(request *discovery.DeltaDiscoveryRequest, subsc
 	t := p.table(typ)
 	t.subscribe(request.GetResourceNamesSubscribe(), first)
 	t.unsubscribe(request.GetResourceNamesUnsubscribe())
-	t.open, t.request, t.out = true, request, out
+	t.asked, t.open, t.request, t.out = true, true, request, out
 	p.lastSeen = time.Now()
 	p.flush()
 	if subscribed := request.GetResourceNamesSubscribe(); len(subscribed) > 0 {

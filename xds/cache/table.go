@@ -16,13 +16,14 @@ type table struct {
 	dirty map[string]struct{}
 
 	// The rest is the client's side and starts anew with each stream.
-	open       bool
-	request    *discovery.DeltaDiscoveryRequest
-	out        chan gcp.DeltaResponse
-	subscribed map[string]struct{}
-	sent       map[string]string
-	acked      map[string]string
-	refused    map[string]Refusal
+	// asked is set by the type's first request on the stream; open is false for the moment between two watches.
+	asked, open bool
+	request     *discovery.DeltaDiscoveryRequest
+	out         chan gcp.DeltaResponse
+	subscribed  map[string]struct{}
+	sent        map[string]string
+	acked       map[string]string
+	refused     map[string]Refusal
 	// alone lists rows of a refused response, to be sent one by one.
 	alone []string
 	// queued is a response that the stream's goroutine has not picked up yet.
@@ -44,7 +45,8 @@ func newTable() *table {
 
 // forgetClient drops what is known of the client when its stream ends: a new one tells anew.
 func (t *table) forgetClient() {
-	t.open, t.request, t.out, t.queued, t.alone, t.answered = false, nil, nil, nil, nil, false
+	t.asked, t.open, t.answered = false, false, false
+	t.request, t.out, t.queued, t.alone = nil, nil, nil, nil
 	t.subscribed = map[string]struct{}{}
 	t.sent = map[string]string{}
 	t.acked = map[string]string{}

@@ -146,6 +146,9 @@ func healthStatus(h model.Health) corev3.HealthStatus {
 	}
 }
 
+// QueueOf is how many requests wait before one replica of this concurrency at most.
+func QueueOf(concurrency uint32) uint32 { return max(concurrency*pendingPerSlot, minPending) }
+
 // AppCluster is how a replica's proxy reaches the app, with the revision's concurrency as its breaker: HTTP/1.1 has one
 // request a connection, so max_connections is the limit and the pending queue is the queue; over HTTP/2 it is one
 // connection with max_concurrent_streams.
@@ -155,7 +158,7 @@ func AppCluster(r model.Replica) *clusterv3.Cluster {
 	var maxStreams *uint32
 	if n := r.Revision.Concurrency; n > 0 {
 		limit, connections = n, n
-		pending = max(n*pendingPerSlot, minPending)
+		pending = QueueOf(n)
 		if r.Revision.Protocol == model.H2C {
 			connections, maxStreams = 1, &n
 		}

@@ -26,24 +26,57 @@ func CheckInterval(n int) time.Duration {
 	return min(max(interval, fastCheck), slowCheck)
 }
 
-// HealthSpecifier asks one proxy to find out when these replicas are ready, over HDS. It lists only replicas that are
-// not ready yet; with none left, reports are rare.
-func HealthSpecifier(starting []model.Replica) *healthv3.HealthCheckSpecifier {
+// Starting is a replica whose proxy is to find out what is still unknown of it.
+type Starting struct {
+	model.Replica
+	// Answers and Listening are known already.
+	Answers, Listening bool
+}
+
+// HealthSpecifier asks one proxy to find out, over HDS, when these replicas' apps answer and when its own listeners for
+// them accept connections. It lists only what is not known yet; with nothing left, reports are rare.
+func HealthSpecifier(starting []Starting) *healthv3.HealthCheckSpecifier {
 	if len(starting) == 0 {
 		return &healthv3.HealthCheckSpecifier{Interval: duration(5 * time.Second)}
 	}
 	interval := CheckInterval(len(starting))
 	specifier := &healthv3.HealthCheckSpecifier{Interval: duration(interval)}
 	for _, r := range starting {
-		if r.Revision.Probe == nil {
-			continue
+		if !r.Answers && r.Revision.Probe != nil {
+			specifier.ClusterHealthChecks = append(specifier.ClusterHealthChecks, appCheck(r.Replica, interval))
 		}
-		specifier.ClusterHealthChecks = append(specifier.ClusterHealthChecks, clusterCheck(r, interval))
+		if !r.Listening {
+			specifier.ClusterHealthChecks = append(specifier.ClusterHealthChecks, listenerCheck(r.Replica, interval))
+		}
 	}
 	return specifier
 }
 
-func clusterCheck(r model.Replica, interval time.Duration) *healthv3.ClusterHealthCheck {
+// check asks an address every so often.
+func check(name string, address model.Address, c *corev3.HealthCheck, every, timeout time.Duration) *healthv3.ClusterHealthCheck {
+	c.Timeout = duration(timeout)
+	c.Interval, c.NoTrafficInterval = duration(every), duration(every)
+	c.UnhealthyInterval, c.UnhealthyEdgeInterval = duration(every), duration(every)
+	c.UnhealthyThreshold = uint32Value(1)
+	c.ReuseConnection = boolValue(false)
+	return &healthv3.ClusterHealthCheck{
+		ClusterName:       name,
+		HealthChecks:      []*corev3.HealthCheck{c},
+		LocalityEndpoints: []*healthv3.LocalityEndpoints{{Endpoints: []*endpointv3.Endpoint{{Address: socketAddress(address)}}}},
+	}
+}
+
+func tcpCheck() *corev3.HealthCheck_TcpHealthCheck_ {
+	return &corev3.HealthCheck_TcpHealthCheck_{TcpHealthCheck: &corev3.HealthCheck_TcpHealthCheck{}}
+}
+
+func listenerCheck(r model.Replica, interval time.Duration) *healthv3.ClusterHealthCheck {
+	return check(model.ReplicaName(r.Pod), r.Listen, &corev3.HealthCheck{
+		HealthyThreshold: uint32Value(1), HealthChecker: tcpCheck(),
+	}, interval, time.Second)
+}
+
+func appCheck(r model.Replica, interval time.Duration) *healthv3.ClusterHealthCheck {
 	probe := r.Revision.Probe
 	every := interval
 	if probe.Period > 0 {
@@ -53,31 +86,16 @@ func clusterCheck(r model.Replica, interval time.Duration) *healthv3.ClusterHeal
 	if timeout <= 0 {
 		timeout = time.Second
 	}
-	check := &corev3.HealthCheck{
-		Timeout:               duration(timeout),
-		Interval:              duration(every),
-		NoTrafficInterval:     duration(every),
-		UnhealthyInterval:     duration(every),
-		UnhealthyEdgeInterval: duration(every),
-		UnhealthyThreshold:    uint32Value(1),
-		HealthyThreshold:      uint32Value(max(probe.SuccessThreshold, 1)),
-		ReuseConnection:       boolValue(false),
-	}
+	c := &corev3.HealthCheck{HealthyThreshold: uint32Value(max(probe.SuccessThreshold, 1))}
 	switch probe.Kind {
 	case model.ProbeHTTP:
-		check.HealthChecker = httpCheck(r, probe)
+		c.HealthChecker = httpCheck(r, probe)
 	case model.ProbeGRPC:
-		check.HealthChecker = &corev3.HealthCheck_GrpcHealthCheck_{GrpcHealthCheck: &corev3.HealthCheck_GrpcHealthCheck{ServiceName: probe.Service}}
+		c.HealthChecker = &corev3.HealthCheck_GrpcHealthCheck_{GrpcHealthCheck: &corev3.HealthCheck_GrpcHealthCheck{ServiceName: probe.Service}}
 	default:
-		check.HealthChecker = &corev3.HealthCheck_TcpHealthCheck_{TcpHealthCheck: &corev3.HealthCheck_TcpHealthCheck{}}
+		c.HealthChecker = tcpCheck()
 	}
-	return &healthv3.ClusterHealthCheck{
-		ClusterName:  model.AppClusterName(r.Pod),
-		HealthChecks: []*corev3.HealthCheck{check},
-		LocalityEndpoints: []*healthv3.LocalityEndpoints{{
-			Endpoints: []*endpointv3.Endpoint{{Address: socketAddress(model.Address{Host: r.App.Host, Port: probe.Port})}},
-		}},
-	}
+	return check(model.AppClusterName(r.Pod), model.Address{Host: r.App.Host, Port: probe.Port}, c, every, timeout)
 }
 
 // httpCheck follows the kubelet: any status from 200 to 399 is healthy, and the probe is recognised by its User-Agent.

@@ -8,6 +8,7 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	grpclogv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/grpc/v3"
 	extauthzv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_authz/v3"
 	routerv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
@@ -32,6 +33,8 @@ const (
 	holdRetries = 10000
 	holdBackoff = 50 * time.Millisecond
 	holdTry     = 15 * time.Second
+	// extAuthzNamespace is where Envoy puts the dynamic metadata of an ext_authz answer.
+	extAuthzNamespace = "envoy.filters.http.ext_authz"
 )
 
 // GatewayListener is where a gateway accepts requests for one route configuration.
@@ -52,6 +55,7 @@ func (g GatewayListener) Listener() *listenerv3.Listener {
 		ConfigSource:    fromADS(endpointsFetch),
 	}}
 	manager.HttpFilters = []*hcmv3.HttpFilter{hold(), router()}
+	manager.AccessLog = []*accesslogv3.AccessLog{counted()}
 	out := &listenerv3.Listener{
 		Name:         string(g.Config),
 		FilterChains: []*listenerv3.FilterChain{{Filters: []*listenerv3.Filter{httpFilter(manager)}}},
@@ -68,6 +72,41 @@ func (g GatewayListener) Listener() *listenerv3.Listener {
 		out.AdditionalAddresses = append(out.AdditionalAddresses, &listenerv3.AdditionalAddress{Address: more})
 	}
 	return out
+}
+
+// counted reports the end of each request that the hold let go and counts, at once.
+func counted() *accesslogv3.AccessLog {
+	return &accesslogv3.AccessLog{
+		Name: "envoy.access_loggers.http_grpc",
+		Filter: &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_MetadataFilter{
+			MetadataFilter: &accesslogv3.MetadataFilter{
+				Matcher: &matcherv3.MetadataMatcher{
+					Filter: extAuthzNamespace,
+					Path:   []*matcherv3.MetadataMatcher_PathSegment{{Segment: &matcherv3.MetadataMatcher_PathSegment_Key{Key: CountedMetadata}}},
+					Value:  &matcherv3.ValueMatcher{MatchPattern: &matcherv3.ValueMatcher_PresentMatch{PresentMatch: true}},
+				},
+				MatchIfKeyNotFound: boolValue(false),
+			},
+		}},
+		ConfigType: &accesslogv3.AccessLog_TypedConfig{TypedConfig: mustAny(&grpclogv3.HttpGrpcAccessLogConfig{
+			CommonConfig: &grpclogv3.CommonGrpcAccessLogConfig{
+				LogName:             CountedLog,
+				TransportApiVersion: corev3.ApiVersion_V3,
+				GrpcService:         &corev3.GrpcService{TargetSpecifier: envoyGRPC(ControlPlaneCluster)},
+				BufferSizeBytes:     uint32Value(0),
+			},
+		})},
+	}
+}
+
+// CountedRevision reads the revision of a counted request from its access log's metadata.
+func CountedRevision(metadata *corev3.Metadata) (model.Key, bool) {
+	value, ok := metadata.GetFilterMetadata()[extAuthzNamespace].GetFields()[CountedMetadata]
+	if !ok {
+		return model.Key{}, false
+	}
+	key, err := model.ParseKey(value.GetStringValue())
+	return key, err == nil
 }
 
 // connectionManager has what all our listeners share. Streams are not cut by any timeout here.

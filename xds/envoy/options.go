@@ -33,6 +33,10 @@ const (
 	// ConfigExtension and RevisionExtension tell the hold server what is asked for.
 	ConfigExtension   = "config"
 	RevisionExtension = "revision"
+	// CountedMetadata marks, in the hold filter's dynamic metadata, a request whose end is to be reported.
+	CountedMetadata = "counted"
+	// CountedLog is the name of the access log that reports them.
+	CountedLog = "counted"
 )
 
 // SVIDSecret is the name of a workload's certificate at the SDS agent: "svid|namespace/serviceaccount".

@@ -15,7 +15,7 @@ import (
 )
 
 // vhdsFetch bounds how long a new listener waits for its first virtual hosts; what is missing then is held.
-const vhdsFetch = 300 * time.Millisecond
+const vhdsFetch = 100 * time.Millisecond
 
 // RouteConfiguration is a gateway's: one catch-all virtual host that asks the hold server, and the virtual hosts of
 // active services beside it through VHDS, pushed unasked.

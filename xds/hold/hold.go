@@ -88,6 +88,8 @@ func (c Code) String() string {
 type Verdict struct {
 	Code   Code
 	Choice Choice
+	// Counted says that the end of the request is to be reported: it takes a slot.
+	Counted bool
 	// Reason is for a person.
 	Reason string
 	// Waited is how long the request was held.

@@ -59,23 +59,58 @@ func (h *Hold) letGo(revision model.Key, ready map[place]int, load Load) (releas
 	if q == nil {
 		return 0, 0
 	}
-	now := h.settings.Now()
-	q.slots.measure(load)
 	kept := make([]*entry, 0, len(q.waiting))
 	for _, e := range q.waiting {
 		n := ready[place{e.request.Gateway, e.choice.Cluster}]
-		free, unlimited := q.slots.free(n)
+		free, unlimited := q.slots.free(load, n)
 		if !e.left.IsZero() || n == 0 || (!unlimited && free == 0) {
 			kept = append(kept, e)
 			continue
 		}
 		released++
-		q.slots.take(now)
-		e.verdict <- Verdict{Code: Go, Choice: e.choice}
+		if !unlimited {
+			q.slots.take(e.request.Gateway)
+		}
+		e.verdict <- Verdict{Code: Go, Choice: e.choice, Counted: !unlimited}
 	}
 	q.waiting = kept
 	h.total -= released
 	return released, len(kept)
+}
+
+// Done is told that a request which was let go, and counted, has ended.
+func (h *Hold) Done(gateway string, revision model.Key) {
+	h.mu.Lock()
+	if q, ok := h.queues[revision]; ok {
+		q.slots.give(gateway)
+		h.tidy(revision, q)
+	}
+	h.mu.Unlock()
+	h.Release(revision)
+}
+
+// Lost is told that a gateway reports no more: what it had is gone with it.
+func (h *Hold) Lost(gateway string) {
+	h.mu.Lock()
+	var freed []model.Key
+	for revision, q := range h.queues {
+		if q.slots.outstanding[gateway] > 0 {
+			delete(q.slots.outstanding, gateway)
+			freed = append(freed, revision)
+		}
+		h.tidy(revision, q)
+	}
+	h.mu.Unlock()
+	for _, revision := range freed {
+		h.Release(revision)
+	}
+}
+
+// tidy drops a queue that says nothing. The caller holds mu.
+func (h *Hold) tidy(revision model.Key, q *queue) {
+	if len(q.waiting) == 0 && len(q.slots.outstanding) == 0 {
+		delete(h.queues, revision)
+	}
 }
 
 // Fail answers everybody who waits for a revision that can never answer.

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	grpcstatus "google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/structpb"
 
 	"ebb.dev/ebb/xds/envoy"
 	"ebb.dev/ebb/xds/model"
@@ -90,10 +91,17 @@ func parse(gateway string, check *authv3.CheckRequest) (Request, error) {
 func respond(verdict Verdict) *authv3.CheckResponse {
 	switch verdict.Code {
 	case Go:
-		return &authv3.CheckResponse{
+		response := &authv3.CheckResponse{
 			Status:       &status.Status{Code: int32(codes.OK)},
 			HttpResponse: &authv3.CheckResponse_OkResponse{OkResponse: &authv3.OkHttpResponse{Headers: setHeaders(verdict.Choice)}},
 		}
+		if verdict.Counted {
+			// The gateway's access log reports requests that carry this when they end.
+			response.DynamicMetadata = &structpb.Struct{Fields: map[string]*structpb.Value{
+				envoy.CountedMetadata: structpb.NewStringValue(verdict.Choice.Revision.String()),
+			}}
+		}
+		return response
 	case NotFound:
 		return deny(typev3.StatusCode_NotFound, verdict.Reason)
 	case Full:

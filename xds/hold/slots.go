@@ -1,58 +1,60 @@
 package hold
 
-import "time"
-
-// Load is a revision's replicas as last measured.
+// Load is what bounds the requests let go to a revision.
 type Load struct {
 	// Concurrency is the slots of one replica; 0 is no limit.
 	Concurrency int
+	// Queue is how many more a replica's own queue may take.
+	Queue int
 	// Coming says that more replicas are on their way.
 	Coming bool
-	// Busy is requests in flight or queued at replicas, measured at At.
-	Busy int
-	At   time.Time
+	// Direct says that requests also reach the replicas without being held; then Busy counts, the requests in flight or
+	// queued at replicas as last measured.
+	Direct bool
+	Busy   int
 }
 
-// settling is how long a request may be on its way from here to where it is measured.
-const settling = 30 * time.Millisecond
-
-// slots counts what may be let go to one revision.
+// slots counts what was let go to one revision and has not ended. Gateways report each end at once.
 type slots struct {
-	load Load
-	// released are the times of releases that the measurement cannot have seen.
-	released []time.Time
+	outstanding map[string]int
+}
+
+func (s *slots) total() int {
+	n := 0
+	for _, count := range s.outstanding {
+		n += count
+	}
+	return n
 }
 
 // free returns how many requests may be let go now to this many ready replicas; unlimited reports that there is no bound.
 //
-// While more replicas are coming a request waits for a free one. Once no more are, the replicas' own queues take as many
-// again: measurements are as old as their interval, and a replica must not idle through it.
-func (s *slots) free(ready int) (n int, unlimited bool) {
-	if s.load.Concurrency == 0 {
+// While more replicas are coming a request waits for a free one. Once no more are, the replicas' own queues take some
+// too: they know of a free slot without asking anybody.
+func (s *slots) free(load Load, ready int) (n int, unlimited bool) {
+	if load.Concurrency == 0 {
 		return 0, true
 	}
-	total := ready * s.load.Concurrency
-	if !s.load.Coming {
-		total *= 2
+	room := ready * load.Concurrency
+	if !load.Coming {
+		room += ready * load.Queue
 	}
-	return max(total-s.load.Busy-len(s.released), 0), false
+	used := s.total()
+	if load.Direct && load.Busy > used {
+		used = load.Busy
+	}
+	return max(room-used, 0), false
 }
 
-func (s *slots) take(now time.Time) {
-	if s.load.Concurrency > 0 {
-		s.released = append(s.released, now)
+func (s *slots) take(gateway string) {
+	if s.outstanding == nil {
+		s.outstanding = map[string]int{}
 	}
+	s.outstanding[gateway]++
 }
 
-// measure takes a new measurement and forgets the releases that it has seen.
-func (s *slots) measure(load Load) {
-	s.load = load
-	seen := load.At.Add(-settling)
-	kept := s.released[:0]
-	for _, at := range s.released {
-		if at.After(seen) {
-			kept = append(kept, at)
-		}
+func (s *slots) give(gateway string) {
+	if s.outstanding[gateway]--; s.outstanding[gateway] <= 0 {
+		delete(s.outstanding, gateway)
 	}
-	s.released = kept
 }

@@ -66,8 +66,8 @@ func sooner(a, b *store.Replica) bool {
 	if a.Answers != b.Answers {
 		return a.Answers
 	}
-	if a.Reachable != b.Reachable {
-		return a.Reachable
+	if a.Programmed != b.Programmed {
+		return a.Programmed
 	}
 	return a.Pod.Name < b.Pod.Name
 }

@@ -23,6 +23,8 @@ type gateway struct {
 	clusters map[string]*backend
 	// passing lists, by virtual host, the clusters that the pushed version passes requests to.
 	passing map[string]map[string]bool
+	// users counts, by cluster, the virtual hosts that pass requests to it.
+	users map[string]int
 }
 
 // backend is a cluster at this gateway.
@@ -41,7 +43,7 @@ type backend struct {
 func newGateway(all *Gateways, id string) *gateway {
 	gw := &gateway{
 		all: all, id: id, proxy: all.cache.Proxy(id),
-		clusters: map[string]*backend{}, passing: map[string]map[string]bool{},
+		clusters: map[string]*backend{}, passing: map[string]map[string]bool{}, users: map[string]int{},
 	}
 	var listeners, routes []*cache.Row
 	for _, l := range all.settings.Listeners {
@@ -214,13 +216,28 @@ func (gw *gateway) readyAt(view store.View, b *backend, name string) int {
 	if err != nil {
 		return 0
 	}
-	replicas := view.ReplicasOf(key)
-	items, known := b.versions[accepted]
-	if !known {
-		// Accepted before this control plane started. It carried requests then; what is ready now decides.
-		items = endpoints(name, replicas)
+	revision, exists := view.Revision(key)
+	if !exists || revision.Asleep {
+		// Its replicas may be on their way out.
+		return 0
 	}
-	return countReady(items, replicas)
+	// A version from before this control plane says nothing until ours is accepted.
+	return countReady(b.versions[accepted], view.ReplicasOf(key))
+}
+
+// carriesOn reports whether a gateway that passed requests to a cluster before this control plane started may go on
+// doing so until our version of its endpoints is accepted: some replica is ready.
+func (gw *gateway) carriesOn(view store.View, vhost string, split model.Split, b *backend) bool {
+	accepted := gw.proxy.Acked(cache.Endpoints, split.Cluster)
+	if _, ours := b.versions[accepted]; ours || accepted == "" || gw.proxy.Acked(cache.VirtualHosts, vhost) == "" {
+		return false
+	}
+	for _, replica := range view.ReplicasOf(split.Revision) {
+		if replica.Ready() {
+			return true
+		}
+	}
+	return false
 }
 
 // syncVHost makes a virtual host at this gateway what it should be.
@@ -229,7 +246,7 @@ func (gw *gateway) syncVHost(view store.View, name string) {
 	if exists {
 		pushed, passing := gw.passing[name], map[string]bool{}
 		out, any := variant(vhost, func(split model.Split) bool {
-			pass := gw.passes(view, split, pushed[split.Cluster])
+			pass := gw.passes(view, name, split, pushed[split.Cluster])
 			if pass {
 				passing[split.Cluster] = true
 			}
@@ -240,21 +257,43 @@ func (gw *gateway) syncVHost(view store.View, name string) {
 			if gw.proxy.Put(cache.VirtualHosts, name) != row.Version {
 				gw.proxy.Apply(cache.Change{Type: cache.VirtualHosts, Put: []*cache.Row{row}})
 			}
-			gw.passing[name] = passing
+			gw.setPassing(name, passing)
 			return
 		}
 	}
-	delete(gw.passing, name)
+	gw.setPassing(name, nil)
 	if gw.proxy.Put(cache.VirtualHosts, name) != "" || gw.proxy.Has(cache.VirtualHosts, name) {
 		gw.proxy.Apply(cache.Change{Type: cache.VirtualHosts, Delete: []string{name}})
 	}
 }
 
+func (gw *gateway) setPassing(vhost string, passing map[string]bool) {
+	for cluster := range gw.passing[vhost] {
+		if gw.users[cluster]--; gw.users[cluster] == 0 {
+			delete(gw.users, cluster)
+		}
+	}
+	for cluster := range passing {
+		gw.users[cluster]++
+	}
+	if len(passing) == 0 {
+		delete(gw.passing, vhost)
+		return
+	}
+	gw.passing[vhost] = passing
+}
+
+func (gw *gateway) passesTo(cluster string) bool {
+	gw.mu.Lock()
+	defer gw.mu.Unlock()
+	return gw.users[cluster] > 0
+}
+
 // passes decides whether a share's requests go on without asking the hold. A share that passes already goes on passing
 // while others wait, and one that is held passes only once nobody waits: those who came first go first.
-func (gw *gateway) passes(view store.View, split model.Split, already bool) bool {
+func (gw *gateway) passes(view store.View, vhost string, split model.Split, already bool) bool {
 	b, here := gw.clusters[split.Cluster]
-	if !here || b.ready == 0 {
+	if !here || (b.ready == 0 && !gw.carriesOn(view, vhost, split, b)) {
 		return false
 	}
 	if split.Revision.IsZero() {
@@ -357,12 +396,7 @@ func (gw *gateway) sweep(view store.View, now time.Time) time.Duration {
 
 // pointedAt reports whether a virtual host that this gateway has, or is being sent, passes requests to the cluster.
 func (gw *gateway) pointedAt(cluster string) bool {
-	for _, passing := range gw.passing {
-		if passing[cluster] {
-			return true
-		}
-	}
-	return !gw.proxy.Synced(cache.VirtualHosts)
+	return gw.users[cluster] > 0 || !gw.proxy.Synced(cache.VirtualHosts)
 }
 
 // sweepLeftovers deletes what a gateway brought from before this control plane and nobody put again: virtual hosts

@@ -135,6 +135,16 @@ func (g *Gateways) Ready(gatewayID, cluster string) int {
 	return 0
 }
 
+// Passing reports whether some gateway passes requests to the cluster without asking the hold.
+func (g *Gateways) Passing(cluster string) bool {
+	for _, gw := range g.all() {
+		if gw.passesTo(cluster) {
+			return true
+		}
+	}
+	return false
+}
+
 // Refresh looks at a revision's virtual hosts again: the hold's queue for it became empty.
 func (g *Gateways) Refresh(revision model.Key) {
 	if r, ok := g.store.Read().Revision(revision); !ok || r.AlwaysHeld {

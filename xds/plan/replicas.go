@@ -119,7 +119,7 @@ func (r *Replicas) remove(pod model.Key) {
 	)
 }
 
-// Run turns what proxies accepted into replicas that are reachable, until the context ends.
+// Run turns what proxies accepted into replicas that are programmed, until the context ends.
 func (r *Replicas) Run(ctx context.Context) {
 	for {
 		select {
@@ -138,20 +138,20 @@ func (r *Replicas) catchUp() {
 		proxies = append(proxies, p)
 	}
 	r.mu.Unlock()
-	var reachable []model.Key
+	var programmed []model.Key
 	for _, p := range proxies {
 		for pod := range movedPods(p) {
 			if p.Acked(cache.Listeners, model.ReplicaName(pod)) != "" && p.Acked(cache.Clusters, model.AppClusterName(pod)) != "" {
-				reachable = append(reachable, pod)
+				programmed = append(programmed, pod)
 			}
 		}
 	}
-	if len(reachable) == 0 {
+	if len(programmed) == 0 {
 		return
 	}
 	r.store.Write(func(tx *store.Tx) {
-		for _, pod := range reachable {
-			tx.ChangeReplica(pod, func(replica *store.Replica) { replica.Reachable = true })
+		for _, pod := range programmed {
+			tx.ChangeReplica(pod, func(replica *store.Replica) { replica.Programmed = true })
 		}
 	})
 }

@@ -109,12 +109,12 @@ func (h *Health) specify(ctx context.Context, id string, stream healthv3.HealthD
 	}
 }
 
-// starting lists a proxy's replicas whose readiness is still to be found out.
-func (h *Health) starting(id string) []model.Replica {
-	var out []model.Replica
+// starting lists a proxy's replicas of which something is still to be found out.
+func (h *Health) starting(id string) []envoy.Starting {
+	var out []envoy.Starting
 	for _, replica := range h.store.Read().ReplicasAt(id) {
-		if replica.Starting() && replica.App.Host != "" && replica.Revision.Probe != nil {
-			out = append(out, replica.Replica)
+		if replica.Starting() && replica.App.Host != "" {
+			out = append(out, envoy.Starting{Replica: replica.Replica, Answers: replica.Answers, Listening: replica.Listening})
 		}
 	}
 	return out
@@ -122,36 +122,39 @@ func (h *Health) starting(id string) []model.Replica {
 
 // take reads a report.
 func (h *Health) take(id string, response *healthv3.EndpointHealthResponse) {
-	var pods []model.Key
+	var answering, listening []model.Key
+	view := h.store.Read()
 	for _, cluster := range response.GetClusterEndpointsHealth() {
-		pod, err := model.ParseAppClusterName(cluster.GetClusterName())
-		if err != nil {
-			h.log.Warn("health report of an unknown cluster", "proxy", id, "cluster", cluster.GetClusterName())
+		if !healthy(cluster) {
 			continue
 		}
-		if healthy(cluster) && h.isNew(id, pod) {
-			pods = append(pods, pod)
+		// A proxy speaks for its own replicas only, and once.
+		if pod, err := model.ParseAppClusterName(cluster.GetClusterName()); err == nil {
+			if r, ok := view.Replica(pod); ok && r.Proxy == id && !r.Answers {
+				answering = append(answering, pod)
+			}
+		} else if pod, err := model.ParseReplicaName(cluster.GetClusterName()); err == nil {
+			if r, ok := view.Replica(pod); ok && r.Proxy == id && !r.Listening {
+				listening = append(listening, pod)
+			}
 		}
 	}
-	if len(pods) == 0 {
+	if len(answering)+len(listening) == 0 {
 		return
 	}
 	if h.OnAnswer != nil {
-		for _, pod := range pods {
+		for _, pod := range answering {
 			h.OnAnswer(pod)
 		}
 	}
 	h.store.Write(func(tx *store.Tx) {
-		for _, pod := range pods {
+		for _, pod := range answering {
 			tx.ChangeReplica(pod, func(replica *store.Replica) { replica.Answers = true })
 		}
+		for _, pod := range listening {
+			tx.ChangeReplica(pod, func(replica *store.Replica) { replica.Listening = true })
+		}
 	})
-}
-
-// isNew reports whether a replica of this proxy is not known to answer yet. A proxy speaks for its own replicas only.
-func (h *Health) isNew(id string, pod model.Key) bool {
-	replica, ok := h.store.Read().Replica(pod)
-	return ok && replica.Proxy == id && !replica.Answers
 }
 
 func healthy(cluster *healthv3.ClusterEndpointsHealth) bool {

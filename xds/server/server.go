@@ -15,6 +15,7 @@ import (
 	"time"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/service/accesslog/v3"
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	healthv3 "github.com/envoyproxy/go-control-plane/envoy/service/health/v3"
@@ -102,6 +103,7 @@ func New(ctx context.Context, parts Parts) *Server {
 	healthv3.RegisterHealthDiscoveryServiceServer(s.grpc, parts.Health)
 	metricsv3.RegisterMetricsServiceServer(s.grpc, parts.Feed)
 	authv3.RegisterAuthorizationServer(s.grpc, hold.NewServer(parts.Hold, s.gatewayOf))
+	accesslogv3.RegisterAccessLogServiceServer(s.grpc, &counted{trustDomain: parts.TrustDomain, hold: parts.Hold})
 	agentpb.RegisterIdentityServer(s.grpc, parts.Identity)
 	agentpb.RegisterNodeServer(s.grpc, parts.Node)
 	return s

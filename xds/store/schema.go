@@ -22,8 +22,9 @@ type Replica struct {
 	Node string
 	// Answers is set by HDS, or by the pod's own Ready: the app answers its probe.
 	Answers bool
-	// Reachable is set when the replica's proxy has accepted its listener.
-	Reachable bool
+	// Programmed is set when the replica's proxy has accepted its cluster and its listener, Listening when that listener
+	// accepts connections: a listener warms on its certificate after it was accepted.
+	Programmed, Listening bool
 	// Draining is set by a drainer: no new requests.
 	Draining bool
 	// Terminating is set when the pod is being deleted.
@@ -32,12 +33,12 @@ type Replica struct {
 
 // Ready reports whether the replica takes requests.
 func (r *Replica) Ready() bool {
-	return r.Answers && r.Reachable && !r.Draining && !r.Terminating
+	return r.Answers && r.Programmed && r.Listening && !r.Draining && !r.Terminating
 }
 
 // Starting reports whether the replica may become ready.
 func (r *Replica) Starting() bool {
-	return !r.Answers && !r.Draining && !r.Terminating
+	return !(r.Answers && r.Listening) && !r.Draining && !r.Terminating
 }
 
 // Revision is a revision and what the autoscaler does with it.

@@ -7,6 +7,7 @@
 package bootstrap
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"net"
@@ -50,6 +51,8 @@ type Settings struct {
 	// ControlPlane lists host:port of the control planes; a host that is no IP address is resolved again and again.
 	ControlPlane string
 	TrustDomain  string
+	// Feed is how often statistics are reported; 0 is FeedInterval.
+	Feed time.Duration
 	// AgentSocket is the agent's SDS; AdminSocket is where the admin page will be.
 	AgentSocket, AdminSocket string
 }
@@ -98,7 +101,7 @@ func Make(s Settings) (*bootstrapv3.Bootstrap, error) {
 	}
 	out.HdsConfig = api(corev3.ApiConfigSource_GRPC, envoy.ControlPlaneCluster)
 	out.StatsSinks = []*metricsv3.StatsSink{feed()}
-	out.StatsFlushInterval = durationpb.New(FeedInterval)
+	out.StatsFlushInterval = durationpb.New(cmp.Or(s.Feed, FeedInterval))
 	return out, nil
 }
 
