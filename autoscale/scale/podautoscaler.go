@@ -1,0 +1,44 @@
+package scale
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"ebb.dev/ebb/autoscale/decide"
+	"ebb.dev/ebb/crds/autoscaling/v1alpha1"
+)
+
+// SpecOf is what the engine must know of a PodAutoscaler's revision.
+func SpecOf(pa *v1alpha1.PodAutoscaler) Spec {
+	before := Before{Since: pa.Status.ActiveSince(), Initialized: pa.Status.IsScaleTargetInitialized()}
+	switch active := pa.Status.GetCondition(v1alpha1.PodAutoscalerConditionActive); {
+	case active == nil: // new: it has no phase yet
+	case active.IsTrue():
+		before.Phase = decide.Active
+	case active.IsFalse():
+		before.Phase = decide.Inactive
+	default:
+		before.Phase = decide.Activating
+	}
+	return Spec{
+		Annotations: pa.Annotations, ContainerConcurrency: pa.Spec.ContainerConcurrency, Reachable: pa.Reachable(), Before: before,
+	}
+}
+
+// ApplyTo states the status on a PodAutoscaler: its counts and the conditions Active and ScaleTargetInitialized.
+func (s Status) ApplyTo(status *v1alpha1.PodAutoscalerStatus, now metav1.Time) {
+	status.DesiredScale, status.ActualScale = &s.Desired, &s.Actual
+	if s.Initialized {
+		status.Mark(now).ScaleTargetInitialized()
+	}
+	marks := status.Mark(metav1.NewTime(s.PhaseSince))
+	switch {
+	case s.Phase == decide.Active:
+		marks.Active()
+	case s.Phase == decide.Activating:
+		marks.Activating(v1alpha1.ReasonQueued, v1alpha1.MessageQueued)
+	case s.PhaseReason == decide.PhaseTimedOut:
+		marks.Inactive(v1alpha1.ReasonTimedOut, v1alpha1.MessageTimedOut)
+	default:
+		marks.Inactive(v1alpha1.ReasonNoTraffic, v1alpha1.MessageNoTraffic)
+	}
+}

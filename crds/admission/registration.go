@@ -1,0 +1,109 @@
+package admission
+
+import (
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+
+	"ebb.dev/ebb/crds/autoscaling"
+	"ebb.dev/ebb/crds/networking"
+	"ebb.dev/ebb/crds/serving"
+)
+
+// Names of the webhook configurations, as Knative's are called.
+const (
+	MutatingName   = "webhook.serving.knative.dev"
+	ValidatingName = "validation.webhook.serving.knative.dev"
+	ConfigName     = "config.webhook.serving.knative.dev"
+)
+
+// timeoutSeconds is how long the API server waits for an answer.
+const timeoutSeconds = 10
+
+// excludeKey, on a namespace, keeps it out of admission.
+const excludeKey = "webhooks.knative.dev/exclude"
+
+// Mutating returns the registration of the webhook that completes and refuses our kinds.
+// client returns where a path is served: a Service or a URL, with the CA that signed its certificate.
+func Mutating(client func(path string) admissionregistrationv1.WebhookClientConfig) *admissionregistrationv1.MutatingWebhookConfiguration {
+	return &admissionregistrationv1.MutatingWebhookConfiguration{
+		ObjectMeta: meta(MutatingName),
+		Webhooks: []admissionregistrationv1.MutatingWebhook{{
+			Name:                    MutatingName,
+			ClientConfig:            client(MutatingPath),
+			Rules:                   ourKinds(),
+			NamespaceSelector:       notExcluded(),
+			FailurePolicy:           ptr.To(admissionregistrationv1.Fail),
+			MatchPolicy:             ptr.To(admissionregistrationv1.Equivalent),
+			SideEffects:             ptr.To(admissionregistrationv1.SideEffectClassNone),
+			ReinvocationPolicy:      ptr.To(admissionregistrationv1.IfNeededReinvocationPolicy),
+			TimeoutSeconds:          ptr.To[int32](timeoutSeconds),
+			AdmissionReviewVersions: []string{"v1"},
+		}},
+	}
+}
+
+// Validating returns the registration of the webhook that refuses our kinds once all others have changed what they like.
+func Validating(client func(path string) admissionregistrationv1.WebhookClientConfig) *admissionregistrationv1.ValidatingWebhookConfiguration {
+	return validating(ValidatingName, client(ValidatingPath), ourKinds(), notExcluded())
+}
+
+// Config returns the registration of the webhook that refuses ConfigMaps with bad values.
+func Config(client func(path string) admissionregistrationv1.WebhookClientConfig) *admissionregistrationv1.ValidatingWebhookConfiguration {
+	configuration := validating(ConfigName, client(ConfigPath),
+		[]admissionregistrationv1.RuleWithOperations{rule("", "v1", "configmaps")},
+		&metav1.LabelSelector{MatchLabels: map[string]string{"kubernetes.io/metadata.name": serving.SystemNamespace}})
+	// Others' ConfigMaps in the namespace must not wait for us.
+	configuration.Webhooks[0].ObjectSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"app.kubernetes.io/name": serving.SystemNamespace}}
+	return configuration
+}
+
+func validating(
+	name string, client admissionregistrationv1.WebhookClientConfig, rules []admissionregistrationv1.RuleWithOperations, namespaces *metav1.LabelSelector,
+) *admissionregistrationv1.ValidatingWebhookConfiguration {
+	return &admissionregistrationv1.ValidatingWebhookConfiguration{
+		ObjectMeta: meta(name),
+		Webhooks: []admissionregistrationv1.ValidatingWebhook{{
+			Name:                    name,
+			ClientConfig:            client,
+			Rules:                   rules,
+			NamespaceSelector:       namespaces,
+			FailurePolicy:           ptr.To(admissionregistrationv1.Fail),
+			MatchPolicy:             ptr.To(admissionregistrationv1.Equivalent),
+			SideEffects:             ptr.To(admissionregistrationv1.SideEffectClassNone),
+			TimeoutSeconds:          ptr.To[int32](timeoutSeconds),
+			AdmissionReviewVersions: []string{"v1"},
+		}},
+	}
+}
+
+func meta(name string) metav1.ObjectMeta {
+	return metav1.ObjectMeta{Name: name, Labels: map[string]string{
+		"app.kubernetes.io/name": serving.SystemNamespace, "app.kubernetes.io/component": "webhook",
+	}}
+}
+
+// ourKinds leaves out status: it is only ever written by us.
+func ourKinds() []admissionregistrationv1.RuleWithOperations {
+	return []admissionregistrationv1.RuleWithOperations{
+		rule(serving.GroupName, "v1", "configurations", "revisions", "routes", "services"),
+		rule(networking.GroupName, "v1alpha1", "ingresses"),
+		rule(autoscaling.InternalGroupName, "v1alpha1", "podautoscalers"),
+	}
+}
+
+func rule(group, version string, resources ...string) admissionregistrationv1.RuleWithOperations {
+	return admissionregistrationv1.RuleWithOperations{
+		Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Create, admissionregistrationv1.Update},
+		Rule: admissionregistrationv1.Rule{
+			APIGroups: []string{group}, APIVersions: []string{version}, Resources: resources,
+			Scope: ptr.To(admissionregistrationv1.NamespacedScope),
+		},
+	}
+}
+
+func notExcluded() *metav1.LabelSelector {
+	return &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{
+		Key: excludeKey, Operator: metav1.LabelSelectorOpDoesNotExist,
+	}}}
+}

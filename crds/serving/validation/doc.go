@@ -1,0 +1,8 @@
+// Package validation says what is wrong with Services, Configurations, Revisions and Routes.
+//
+// In: the object with its defaults, the one it replaces if any, and the ConfigMaps as last accepted.
+// Out: one error per wrong field, with its path, the value and the remedy; and warnings for what is accepted but likely not meant.
+//
+// Hard rule: what Knative refuses is refused, by the field's name. What it accepts and can run is accepted, but for container port 8112,
+// which the replica's proxy listens on.
+package validation
