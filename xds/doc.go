@@ -7,5 +7,5 @@
 //	                          ^                                      │
 //	                          └────────────── the ACK ledger ────────┘
 //
-// Hard rule: nothing in this room talks to the Kubernetes API.
+// Hard rule: nothing in this room writes to the Kubernetes API, and only xds/watch reads it.
 package xds

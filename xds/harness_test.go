@@ -195,7 +195,7 @@ func (b *bed) proxy(binary string, kind bootstrap.Kind, id, token, name string) 
 	}
 	a, err := agent.New(agent.Options{
 		ControlPlane: b.address, TrustDomain: trustDomain, TrustFile: filepath.Join(b.dir, "trust.pem"),
-		TokenFile: write("token", []byte(token)), Name: name, Socket: filepath.Join(dir, "sds.sock"), Log: b.log,
+		Token: agent.TokenFile(write("token", []byte(token))), Name: name, Socket: filepath.Join(dir, "sds.sock"), Log: b.log,
 	})
 	if err != nil {
 		b.t.Fatal(err)

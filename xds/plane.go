@@ -75,7 +75,7 @@ func New(ctx context.Context, o Options) *Plane {
 	p.Gateways.OnReady = p.Hold.Ready
 	p.Loads.onReport = p.measured
 	p.Store.Subscribe(p.rerouted)
-	p.Health = server.NewHealth(o.TrustDomain, p.Store, o.Log)
+	p.Health = server.NewHealth(o.TrustDomain, p.Store, time.Now, o.Log)
 	p.Cache.OnRefused = p.refused
 	p.Cache.OnFirst = p.first
 	p.server = server.New(ctx, server.Parts{
@@ -119,8 +119,10 @@ func (p *Plane) rerouted(touched *store.Touched) {
 		if !p.Hold.Waiting(key) {
 			continue
 		}
-		if revision, ok := view.Revision(key); ok && revision.Failed != "" {
-			p.Hold.Fail(key, revision.Failed)
+		if revision, ok := view.Revision(key); ok {
+			if why := failed(view, revision); why != "" {
+				p.Hold.Fail(key, why)
+			}
 		}
 	}
 	if len(touched.VHosts) == 0 {
@@ -156,7 +158,8 @@ func (w world) VHost(config model.RouteConfig, domain string) (*model.VHost, boo
 }
 
 func (w world) Revision(key model.Key) (hold.Revision, bool) {
-	r, ok := w.store.Read().Revision(key)
+	view := w.store.Read()
+	r, ok := view.Revision(key)
 	if !ok {
 		return hold.Revision{}, false
 	}
@@ -164,7 +167,7 @@ func (w world) Revision(key model.Key) (hold.Revision, bool) {
 	if start := r.Timeouts.ResponseStart; start > 0 && (limit == 0 || start < limit) {
 		limit = start
 	}
-	return hold.Revision{Cluster: model.ClusterName(key, r.Protocol), Limit: limit, Failed: r.Failed}, true
+	return hold.Revision{Cluster: model.ClusterName(key, r.Protocol), Limit: limit, Failed: failed(view, r)}, true
 }
 
 func (w world) Load(key model.Key) hold.Load {
@@ -176,6 +179,22 @@ func (w world) Load(key model.Key) hold.Load {
 		Concurrency: int(r.Concurrency), Queue: int(envoy.QueueOf(r.Concurrency)) / 2, Coming: w.autoscaler.Coming(key),
 		Direct: w.gateways.Passing(model.ClusterName(key, r.Protocol)), Busy: w.loads.Busy(key),
 	}
+}
+
+// failed is why a revision can never answer: its own reason, or that of its replicas when none of them may come up. When
+// they are gone, the next request tries again.
+func failed(view store.View, r *store.Revision) string {
+	if r.Failed != "" {
+		return r.Failed
+	}
+	why := ""
+	for _, replica := range view.ReplicasOf(r.Key) {
+		if replica.Failing == "" {
+			return ""
+		}
+		why = replica.Failing
+	}
+	return why
 }
 
 // bindings says where pods are, for the issuer.

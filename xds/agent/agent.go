@@ -25,9 +25,10 @@ type Options struct {
 	// ControlPlane is host:port.
 	ControlPlane string
 	TrustDomain  string
-	// TrustFile holds the roots to begin with, PEM. TokenFile holds an audience-bound service account token and is read
-	// again at each use.
-	TrustFile, TokenFile string
+	// TrustFile holds the roots to begin with, PEM.
+	TrustFile string
+	// Token returns an audience-bound service account token that proves who we are; it is asked at each use.
+	Token func(context.Context) (string, error)
 	// Name is the gateway's, for gateways.
 	Name string
 	// Socket is the unix socket that SDS is served on.
@@ -94,6 +95,14 @@ func (a *Agent) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		}
+	}
+}
+
+// TokenFile reads a token from a file, as a projected volume keeps it.
+func TokenFile(path string) func(context.Context) (string, error) {
+	return func(context.Context) (string, error) {
+		data, err := os.ReadFile(path)
+		return strings.TrimSpace(string(data)), err
 	}
 }
 
@@ -174,11 +183,9 @@ func (a *Agent) fetch(ctx context.Context, name string) (*SVID, error) {
 		ask.Workload = workload
 	} else {
 		// The token is the proof each time: a certificate that may renew itself could outlive what it stands for.
-		token, err := os.ReadFile(a.options.TokenFile)
-		if err != nil {
-			return nil, fmt.Errorf("read the token: %w", err)
+		if ask.Token, err = a.options.Token(ctx); err != nil {
+			return nil, fmt.Errorf("get a token: %w", err)
 		}
-		ask.Token = strings.TrimSpace(string(token))
 		if a.store.self() == nil {
 			if conn, err = dial(a.options.ControlPlane, a.options.TrustDomain, a.trust, nil); err != nil {
 				return nil, err

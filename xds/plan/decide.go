@@ -7,9 +7,9 @@ import (
 	"ebb.dev/ebb/xds/store"
 )
 
-// variant returns the virtual host as a gateway should have it now: shares that do not pass are held. It reports false
+// Variant returns the virtual host as a gateway should have it now: shares that do not pass are held. It reports false
 // when nothing passes; then the catch-all serves the host and every request asks the hold.
-func variant(vhost *model.VHost, passes func(model.Split) bool) (*model.VHost, bool) {
+func Variant(vhost *model.VHost, passes func(model.Split) bool) (*model.VHost, bool) {
 	out := *vhost
 	out.Routes = make([]model.Route, len(vhost.Routes))
 	any := false
@@ -27,15 +27,24 @@ func variant(vhost *model.VHost, passes func(model.Split) bool) (*model.VHost, b
 	return &out, any
 }
 
-// endpoints lists a revision's addresses for its gateways' cluster. Replicas that are not ready are left out, with one
+// RevisionCluster is how gateways reach a revision.
+func RevisionCluster(trustDomain string, revision model.Revision) model.Cluster {
+	return model.Cluster{
+		Name: model.ClusterName(revision.Key, revision.Protocol), Revision: revision.Key, Protocol: revision.Protocol,
+		Owner:      model.Owner{Kind: "Revision", Key: revision.Key},
+		Identities: []string{model.WorkloadID(trustDomain, revision.Key.Namespace, revision.ServiceAccount)},
+	}
+}
+
+// Endpoints lists a revision's addresses for its gateways' cluster. Replicas that are not ready are left out, with one
 // exception: while none is ready, the first to come is listed already. Nothing reaches it before the hold lets go, which
 // waits for its readiness, and then no gateway needs to be told anything first.
-func endpoints(cluster string, replicas []*store.Replica) model.Endpoints {
+func Endpoints(cluster string, replicas []*store.Replica) model.Endpoints {
 	out := model.Endpoints{Cluster: cluster}
 	var next *store.Replica
 	ready := false
 	for _, r := range replicas {
-		if r.Listen.Host == "" {
+		if r.Listen.Host == "" || r.Failing != "" {
 			continue
 		}
 		switch {

@@ -175,15 +175,11 @@ func (gw *gateway) desired(view store.View, name string) (model.Cluster, model.E
 	if !ok || revision.Protocol != protocol {
 		return model.Cluster{}, empty, false
 	}
-	cluster := model.Cluster{
-		Name: name, Revision: key, Protocol: protocol,
-		Owner:      model.Owner{Kind: "Revision", Key: key},
-		Identities: []string{model.WorkloadID(gw.all.settings.Envoy.TrustDomain, key.Namespace, revision.ServiceAccount)},
-	}
+	cluster := RevisionCluster(gw.all.settings.Envoy.TrustDomain, revision.Revision)
 	replicas := view.ReplicasOf(key)
 	b, here := gw.clusters[name]
 	primed := here && gw.all.settings.Now().Before(b.primedUntil)
-	return cluster, endpoints(name, replicas), primed || len(replicas) > 0
+	return cluster, Endpoints(name, replicas), primed || len(replicas) > 0
 }
 
 func (gw *gateway) put(b *backend, items model.Endpoints) {
@@ -245,7 +241,7 @@ func (gw *gateway) syncVHost(view store.View, name string) {
 	vhost, exists := view.VHost(name)
 	if exists {
 		pushed, passing := gw.passing[name], map[string]bool{}
-		out, any := variant(vhost, func(split model.Split) bool {
+		out, any := Variant(vhost, func(split model.Split) bool {
 			pass := gw.passes(view, name, split, pushed[split.Cluster])
 			if pass {
 				passing[split.Cluster] = true

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"time"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	healthv3 "github.com/envoyproxy/go-control-plane/envoy/service/health/v3"
@@ -22,6 +23,7 @@ type Health struct {
 	healthv3.UnimplementedHealthDiscoveryServiceServer
 	trustDomain string
 	store       *store.Store
+	now         func() time.Time
 	log         *slog.Logger
 	// OnAnswer is told the first healthy report of a replica, before the store is.
 	OnAnswer func(pod model.Key)
@@ -31,8 +33,8 @@ type Health struct {
 }
 
 // NewHealth makes the service and subscribes it to the store.
-func NewHealth(trustDomain string, s *store.Store, log *slog.Logger) *Health {
-	h := &Health{trustDomain: trustDomain, store: s, log: log, proxies: map[string]chan struct{}{}}
+func NewHealth(trustDomain string, s *store.Store, now func() time.Time, log *slog.Logger) *Health {
+	h := &Health{trustDomain: trustDomain, store: s, now: now, log: log, proxies: map[string]chan struct{}{}}
 	s.Subscribe(h.changed)
 	return h
 }
@@ -93,31 +95,45 @@ func (h *Health) FetchHealthCheck(context.Context, *healthv3.HealthCheckRequestO
 // specify keeps the proxy's specifier up to date.
 func (h *Health) specify(ctx context.Context, id string, stream healthv3.HealthDiscoveryService_StreamHealthCheckServer, poke <-chan struct{}) {
 	var sent *healthv3.HealthCheckSpecifier
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
 	for {
-		specifier := envoy.HealthSpecifier(h.starting(id))
+		starting, next := starting(h.store.Read().ReplicasAt(id), h.now())
+		specifier := envoy.HealthSpecifier(starting)
 		if sent == nil || !proto.Equal(sent, specifier) {
 			if err := stream.Send(specifier); err != nil {
 				return
 			}
 			sent = specifier
 		}
+		timer.Reset(next)
 		select {
 		case <-poke:
+		case <-timer.C:
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-// starting lists a proxy's replicas of which something is still to be found out.
-func (h *Health) starting(id string) []envoy.Starting {
+// starting lists the replicas of which something is still to be found out, and when to look again: an initial delay ends.
+func starting(replicas []*store.Replica, now time.Time) ([]envoy.Starting, time.Duration) {
 	var out []envoy.Starting
-	for _, replica := range h.store.Read().ReplicasAt(id) {
-		if replica.Starting() && replica.App.Host != "" {
-			out = append(out, envoy.Starting{Replica: replica.Replica, Answers: replica.Answers, Listening: replica.Listening})
+	next := time.Hour
+	for _, replica := range replicas {
+		if !replica.Starting() || replica.App.Host == "" {
+			continue
+		}
+		ask, after := replica.AskApp()
+		if wait := after.Sub(now); ask && wait > 0 {
+			next = min(next, wait)
+		}
+		ask = ask && !after.IsZero() && !now.Before(after)
+		if ask || !replica.Listening {
+			out = append(out, envoy.Starting{Replica: replica.Replica, Answers: !ask, Listening: replica.Listening})
 		}
 	}
-	return out
+	return out, next
 }
 
 // take reads a report.

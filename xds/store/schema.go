@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/hashicorp/go-memdb"
 
@@ -22,6 +23,12 @@ type Replica struct {
 	Node string
 	// Answers is set by HDS, or by the pod's own Ready: the app answers its probe.
 	Answers bool
+	// PodReady is the pod's own Ready as last seen; WasReady that it was so once, after which it alone speaks.
+	PodReady, WasReady bool
+	// Started is when its containers were started, zero while they were not.
+	Started time.Time
+	// Failing is why it cannot come up, empty while it may.
+	Failing string
 	// Programmed is set when the replica's proxy has accepted its cluster and its listener, Listening when that listener
 	// accepts connections: a listener warms on its certificate after it was accepted.
 	Programmed, Listening bool
@@ -39,6 +46,22 @@ func (r *Replica) Ready() bool {
 // Starting reports whether the replica may become ready.
 func (r *Replica) Starting() bool {
 	return !(r.Answers && r.Listening) && !r.Draining && !r.Terminating
+}
+
+// AskApp reports whether Envoy is to find out when the app answers, and from when on; after is zero while that is not
+// known yet.
+func (r *Replica) AskApp() (ask bool, after time.Time) {
+	probe := r.Revision.Probe
+	if r.Answers || r.WasReady || probe == nil {
+		return false, time.Time{}
+	}
+	if probe.InitialDelay == 0 {
+		return true, time.Unix(0, 0)
+	}
+	if r.Started.IsZero() {
+		return true, time.Time{}
+	}
+	return true, r.Started.Add(probe.InitialDelay)
 }
 
 // Revision is a revision and what the autoscaler does with it.

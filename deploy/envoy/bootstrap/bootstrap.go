@@ -12,6 +12,7 @@ import (
 	"math"
 	"net"
 	"strconv"
+	"strings"
 	"time"
 
 	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
@@ -48,7 +49,7 @@ type Settings struct {
 	Kind Kind
 	// ProxyID is "gateway/NAME/INSTANCE", "node/NAME/WORKER" or "sidecar/NAMESPACE/POD".
 	ProxyID string
-	// ControlPlane lists host:port of the control planes; a host that is no IP address is resolved again and again.
+	// ControlPlane is host:port, where a host that is no IP address is resolved again and again, or unix:PATH.
 	ControlPlane string
 	TrustDomain  string
 	// Feed is how often statistics are reported; 0 is FeedInterval.
@@ -72,15 +73,10 @@ func JSON(s Settings) ([]byte, error) {
 
 // Make is the bootstrap as a message.
 func Make(s Settings) (*bootstrapv3.Bootstrap, error) {
-	host, port, err := net.SplitHostPort(s.ControlPlane)
+	address, err := parseAddress(s.ControlPlane)
 	if err != nil {
 		return nil, fmt.Errorf("control plane %q: %w", s.ControlPlane, err)
 	}
-	number, err := strconv.ParseUint(port, 10, 16)
-	if err != nil {
-		return nil, fmt.Errorf("control plane %q: port: %w", s.ControlPlane, err)
-	}
-	address := model.Address{Host: host, Port: uint32(number)}
 	out := &bootstrapv3.Bootstrap{
 		Node: &corev3.Node{Id: s.ProxyID, Cluster: cluster(s.Kind)},
 		DynamicResources: &bootstrapv3.Bootstrap_DynamicResources{
@@ -103,6 +99,24 @@ func Make(s Settings) (*bootstrapv3.Bootstrap, error) {
 	out.StatsSinks = []*metricsv3.StatsSink{feed()}
 	out.StatsFlushInterval = durationpb.New(cmp.Or(s.Feed, FeedInterval))
 	return out, nil
+}
+
+// parseAddress reads "host:port" or "unix:PATH".
+func parseAddress(text string) (*corev3.Address, error) {
+	if path, ok := strings.CutPrefix(text, "unix:"); ok {
+		return pipe(path), nil
+	}
+	host, port, err := net.SplitHostPort(text)
+	if err != nil {
+		return nil, err
+	}
+	number, err := strconv.ParseUint(port, 10, 16)
+	if err != nil {
+		return nil, fmt.Errorf("port: %w", err)
+	}
+	return &corev3.Address{Address: &corev3.Address_SocketAddress{SocketAddress: &corev3.SocketAddress{
+		Address: host, PortSpecifier: &corev3.SocketAddress_PortValue{PortValue: uint32(number)},
+	}}}, nil
 }
 
 func cluster(kind Kind) string {
@@ -141,17 +155,17 @@ func pipe(path string) *corev3.Address {
 }
 
 // controlPlane is a cluster of the control planes, over mTLS. Its breakers do not count: each held request is a stream.
-func controlPlane(name, trustDomain string, address model.Address) *clusterv3.Cluster {
-	kind := clusterv3.Cluster_STRICT_DNS
-	if net.ParseIP(address.Host) != nil {
-		kind = clusterv3.Cluster_STATIC
+func controlPlane(name, trustDomain string, address *corev3.Address) *clusterv3.Cluster {
+	kind := clusterv3.Cluster_STATIC
+	if socket := address.GetSocketAddress(); socket != nil && net.ParseIP(socket.GetAddress()) == nil {
+		kind = clusterv3.Cluster_STRICT_DNS
 	}
 	return &clusterv3.Cluster{
 		Name:                          name,
 		ClusterDiscoveryType:          &clusterv3.Cluster_Type{Type: kind},
 		DnsRefreshRate:                durationpb.New(5 * time.Second),
 		ConnectTimeout:                durationpb.New(time.Second),
-		LoadAssignment:                assignment(name, &corev3.Address{Address: &corev3.Address_SocketAddress{SocketAddress: &corev3.SocketAddress{Address: address.Host, PortSpecifier: &corev3.SocketAddress_PortValue{PortValue: address.Port}}}}),
+		LoadAssignment:                assignment(name, address),
 		TypedExtensionProtocolOptions: http2(),
 		TransportSocket:               envoy.UpstreamTLS("h2", []string{model.EbbID(trustDomain, model.RoleControlPlane, "")}),
 		CircuitBreakers: &clusterv3.CircuitBreakers{Thresholds: []*clusterv3.CircuitBreakers_Thresholds{{
@@ -160,9 +174,6 @@ func controlPlane(name, trustDomain string, address model.Address) *clusterv3.Cl
 			MaxRequests:        wrapperspb.UInt32(math.MaxUint32),
 			MaxRetries:         wrapperspb.UInt32(math.MaxUint32),
 		}}},
-		UpstreamConnectionOptions: &clusterv3.UpstreamConnectionOptions{TcpKeepalive: &corev3.TcpKeepalive{
-			KeepaliveProbes: wrapperspb.UInt32(3), KeepaliveTime: wrapperspb.UInt32(30), KeepaliveInterval: wrapperspb.UInt32(5),
-		}},
 	}
 }
 

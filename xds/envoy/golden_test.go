@@ -1,0 +1,98 @@
+package envoy_test
+
+import (
+	"bytes"
+	"flag"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+	"sigs.k8s.io/yaml"
+
+	"ebb.dev/ebb/xds/envoy"
+	"ebb.dev/ebb/xds/model"
+	"ebb.dev/ebb/xds/render"
+)
+
+var update = flag.Bool("update", false, "rewrite the goldens")
+
+var options = envoy.Options{TrustDomain: "cluster.local"}
+
+// golden compares with a file, or rewrites it.
+func golden(t *testing.T, file string, got []byte) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(file, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), string(got)); diff != "" {
+		t.Errorf("%s (-want +got), -update rewrites it:\n%s", file, diff)
+	}
+}
+
+func TestWhatUsersWriteBecomesWhatEnvoyGets(t *testing.T) {
+	cases, err := filepath.Glob("testdata/*/in.yaml")
+	if err != nil || len(cases) == 0 {
+		t.Fatalf("no cases: %v", err)
+	}
+	for _, in := range cases {
+		dir := filepath.Dir(in)
+		t.Run(filepath.Base(dir), func(t *testing.T) {
+			input, err := os.ReadFile(in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := render.Render(bytes.NewReader(input), options)
+			if err != nil {
+				t.Fatal(err)
+			}
+			golden(t, filepath.Join(dir, "out.yaml"), got)
+		})
+	}
+}
+
+func show(t *testing.T, message proto.Message) []byte {
+	t.Helper()
+	data, err := protojson.Marshal(message)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := yaml.JSONToYAML(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func TestAGatewayHoldsNothingOfWhatIsCold(t *testing.T) {
+	golden(t, "testdata/gateway-route-configuration.yaml", show(t, envoy.RouteConfiguration(model.External)))
+	golden(t, "testdata/gateway-listener.yaml", show(t, envoy.GatewayListener{
+		Config: model.External, Addresses: []model.Address{{Host: "127.0.0.1", Port: 80}, {Host: "::1", Port: 80}}, Pipe: "/run/edge.sock",
+	}.Listener()))
+}
+
+func TestReadinessIsAskedOfWhatIsNotReadyAlone(t *testing.T) {
+	replica := func(name string, probe *model.Probe) model.Replica {
+		return model.Replica{
+			Pod:      model.Key{Namespace: "default", Name: name},
+			Revision: model.Revision{Key: model.Key{Namespace: "default", Name: "hello-v1"}, Probe: probe},
+			App:      model.Address{Host: "10.244.0.7", Port: 8080}, Listen: model.Address{Host: "10.0.0.1", Port: 20007},
+		}
+	}
+	golden(t, "testdata/health-specifier.yaml", show(t, envoy.HealthSpecifier([]envoy.Starting{
+		{Replica: replica("by-default", &model.Probe{Kind: model.ProbeTCP, Port: 8080})},
+		{Replica: replica("by-http", &model.Probe{Kind: model.ProbeHTTP, Port: 8080, Path: "health", Headers: []model.Header{{Name: "X-A", Value: "b"}}}), Listening: true},
+		{Replica: replica("by-grpc", &model.Probe{Kind: model.ProbeGRPC, Port: 9000, Service: "echo", Period: 1e9, SuccessThreshold: 2}), Listening: true},
+		{Replica: replica("by-the-kubelet", nil), Listening: true},
+	})))
+	golden(t, "testdata/health-specifier-all-ready.yaml", show(t, envoy.HealthSpecifier(nil)))
+}

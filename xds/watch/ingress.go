@@ -1,0 +1,151 @@
+package watch
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+
+	networkingv1alpha1 "ebb.dev/ebb/crds/networking/v1alpha1"
+	"ebb.dev/ebb/xds/build"
+	"ebb.dev/ebb/xds/model"
+	"ebb.dev/ebb/xds/store"
+)
+
+// plainServices are the Services that ingresses route to and that are no revision's, with what is known of them.
+type plainServices struct {
+	// users are the backends of each ingress.
+	users map[model.Owner][]build.Backend
+	// backends counts the ingresses that use a backend.
+	backends map[build.Backend]int
+	services map[model.Key]*corev1.Service
+	slices   map[model.Key]map[string]*discoveryv1.EndpointSlice
+}
+
+func newPlainServices() plainServices {
+	return plainServices{
+		users: map[model.Owner][]build.Backend{}, backends: map[build.Backend]int{},
+		services: map[model.Key]*corev1.Service{}, slices: map[model.Key]map[string]*discoveryv1.EndpointSlice{},
+	}
+}
+
+// Apply makes an ingress's virtual hosts those of the store, now, and returns the hosts that another ingress has.
+func (w *Watcher) Apply(ingress *networkingv1alpha1.Ingress) (refused []string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	owner := build.IngressOwner(ingress)
+	if ingress.DeletionTimestamp != nil || !w.Serves(ingress) {
+		w.remove(owner)
+		return nil
+	}
+	vhosts, backends := build.VHosts(ingress)
+	before := w.plain.users[owner]
+	w.plain.users[owner] = backends
+	for _, b := range backends {
+		w.plain.backends[b]++
+	}
+	w.store.Write(func(tx *store.Tx) {
+		for _, b := range backends {
+			w.putBackend(tx, b)
+		}
+		refused = tx.SetVHosts(owner, vhosts)
+		w.release(tx, before)
+	})
+	return refused
+}
+
+func (w *Watcher) ingress(ingress *networkingv1alpha1.Ingress) {
+	if refused := w.Apply(ingress); len(refused) > 0 {
+		w.log.Warn("hosts belong to another ingress", "ingress", keyOf(ingress).String(), "hosts", refused)
+	}
+}
+
+func (w *Watcher) ingressGone(ingress *networkingv1alpha1.Ingress) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.remove(build.IngressOwner(ingress))
+}
+
+func (w *Watcher) remove(owner model.Owner) {
+	before := w.plain.users[owner]
+	delete(w.plain.users, owner)
+	w.store.Write(func(tx *store.Tx) {
+		tx.SetVHosts(owner, nil)
+		w.release(tx, before)
+	})
+}
+
+// release drops the backends that nobody uses any more.
+func (w *Watcher) release(tx *store.Tx, backends []build.Backend) {
+	for _, b := range backends {
+		if w.plain.backends[b]--; w.plain.backends[b] <= 0 {
+			delete(w.plain.backends, b)
+			tx.DeleteService(b.Cluster())
+		}
+	}
+}
+
+func (w *Watcher) putBackend(tx *store.Tx, b build.Backend) {
+	var slices []*discoveryv1.EndpointSlice
+	for _, slice := range w.plain.slices[b.Service] {
+		slices = append(slices, slice)
+	}
+	owner := model.Owner{Kind: "Service", Key: b.Service}
+	tx.SetService(build.Service(b, owner, w.plain.services[b.Service], slices))
+}
+
+func (w *Watcher) service(service *corev1.Service) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.plain.services[keyOf(service)] = service
+	w.backendsChanged(keyOf(service))
+}
+
+func (w *Watcher) serviceGone(service *corev1.Service) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.plain.services, keyOf(service))
+	w.backendsChanged(keyOf(service))
+}
+
+func serviceOf(slice *discoveryv1.EndpointSlice) model.Key {
+	return model.Key{Namespace: slice.Namespace, Name: slice.Labels[discoveryv1.LabelServiceName]}
+}
+
+func (w *Watcher) slice(slice *discoveryv1.EndpointSlice) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	service := serviceOf(slice)
+	if w.plain.slices[service] == nil {
+		w.plain.slices[service] = map[string]*discoveryv1.EndpointSlice{}
+	}
+	w.plain.slices[service][slice.Name] = slice
+	w.backendsChanged(service)
+}
+
+func (w *Watcher) sliceGone(slice *discoveryv1.EndpointSlice) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	service := serviceOf(slice)
+	delete(w.plain.slices[service], slice.Name)
+	if len(w.plain.slices[service]) == 0 {
+		delete(w.plain.slices, service)
+	}
+	w.backendsChanged(service)
+}
+
+// backendsChanged writes the backends of a Service again. The caller holds mu.
+func (w *Watcher) backendsChanged(service model.Key) {
+	var touched []build.Backend
+	for b := range w.plain.backends {
+		if b.Service == service {
+			touched = append(touched, b)
+		}
+	}
+	if len(touched) == 0 {
+		return
+	}
+	w.store.Write(func(tx *store.Tx) {
+		for _, b := range touched {
+			w.putBackend(tx, b)
+		}
+	})
+}
