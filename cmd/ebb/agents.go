@@ -1,0 +1,87 @@
+package main
+
+import (
+	"os"
+	"os/signal"
+	"runtime"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"ebb.dev/ebb/cmd/ebb/agents"
+)
+
+// commonFlags adds what every agent is told.
+func commonFlags(cmd *cobra.Command, c *agents.Common, level *string) {
+	f := cmd.Flags()
+	f.StringVar(&c.ControlPlane, "control-plane", "ebb-control-plane.ebb-system.svc:15010", "HOST:PORT or unix:PATH")
+	f.StringVar(&c.TrustDomain, "trust-domain", "cluster.local", "the SPIFFE trust domain")
+	f.StringVar(&c.TrustFile, "trust-file", "/var/run/ebb/trust/roots.pem", "the roots to begin with")
+	f.StringVar(&c.TokenFile, "token-file", "", "the token that proves who this is (default: ask the API server for one)")
+	f.StringVar(&c.Kubeconfig, "kubeconfig", "", "the cluster (default: the one this pod runs in)")
+	f.StringVar(&c.Dir, "dir", "/var/run/ebb/agent", "a private folder for sockets")
+	f.StringVar(&c.Envoy, "envoy", "", "the Envoy to run")
+	f.DurationVar(&c.Drain, "drain", 5*time.Second, "how long a stop waits for requests in flight")
+	f.StringVar(level, "log-level", "info", "debug, info, warn or error")
+}
+
+func newGatewayCommand() *cobra.Command {
+	var o agents.GatewayOptions
+	var level string
+	cmd := &cobra.Command{
+		Use:   "gateway",
+		Short: "Run a gateway: an Envoy and the agent beside it",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
+			defer stop()
+			var err error
+			if o.Log, err = newLogger(level); err != nil {
+				return err
+			}
+			return agents.Gateway(ctx, o)
+		},
+	}
+	commonFlags(cmd, &o.Common, &level)
+	host, err := os.Hostname()
+	if err != nil {
+		host = "0"
+	}
+	cmd.Flags().StringVar(&o.Name, "name", "ebb", "the gateway")
+	cmd.Flags().StringVar(&o.Instance, "instance", host, "this replica of it")
+	cmd.Flags().IntVar(&o.Workers, "workers", runtime.NumCPU(), "Envoy's worker threads")
+	return cmd
+}
+
+func newNodeCommand() *cobra.Command {
+	var o agents.NodeOptions
+	var light lightFlags
+	var level string
+	cmd := &cobra.Command{
+		Use:   "node",
+		Short: "Run a node's proxies, one single-worker Envoy per core, and the agent beside them",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
+			defer stop()
+			var err error
+			if o.Log, err = newLogger(level); err != nil {
+				return err
+			}
+			if light.enabled {
+				o.Light = light.run(o)
+			}
+			return agents.Node(ctx, o)
+		},
+	}
+	commonFlags(cmd, &o.Common, &level)
+	f := cmd.Flags()
+	f.StringVar(&o.Name, "name", os.Getenv("NODE_NAME"), "the Node object's name")
+	f.StringVar(&o.Address, "address", "", "where the proxies listen (default: the Node's internal address)")
+	f.IntVar(&o.Proxies, "proxies", runtime.NumCPU(), "how many Envoys")
+	f.StringVar(&o.DrainListen, "drain-listen", "", "where preStop hooks ask, HOST:PORT")
+	f.StringVar(&o.RuntimeSocket, "runtime-socket", "", "the container runtime's CRI socket, for early word of pods")
+	light.add(f)
+	return cmd
+}

@@ -1,0 +1,151 @@
+package agents
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strconv"
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"ebb.dev/ebb/deploy/envoy/bootstrap"
+	"ebb.dev/ebb/xds/agent/agentpb"
+	"ebb.dev/ebb/xds/build"
+	"ebb.dev/ebb/xds/identity"
+)
+
+// NodeOptions are those of `ebb node`.
+type NodeOptions struct {
+	Common
+	// Name is the Node object's.
+	Name string
+	// Address is where the node's proxies listen; empty is the Node's internal address.
+	Address string
+	// Proxies is the number of Envoys, each with one worker.
+	Proxies int
+	// DrainListen is where preStop hooks ask, host:port; empty serves none.
+	DrainListen string
+	// RuntimeSocket is the container runtime's CRI socket; empty has no early word of pods.
+	RuntimeSocket string
+	// Light runs the light node in this process, with these hooks.
+	Light func(ctx context.Context, hooks Hooks) error
+}
+
+// Hooks connect a node that starts pods itself.
+type Hooks struct {
+	// Report passes on what the node knows of a pod first. It does not block.
+	Report func(*agentpb.PodReport)
+	// Drain returns when a pod that leaves is through, or the context ends.
+	Drain func(ctx context.Context, namespace, name string) error
+}
+
+// Node runs a node's proxies until the context ends.
+func Node(ctx context.Context, o NodeOptions) error {
+	token, err := o.token(identity.DefaultAccounts().Node, o.Name)
+	if err != nil {
+		return err
+	}
+	h, err := newHost(o.Common, "", token)
+	if err != nil {
+		return err
+	}
+	reports := newReporter(h.agent, o.Log)
+	drain := func(ctx context.Context, request *agentpb.DrainRequest) error {
+		_, err := agentpb.NewNodeClient(h.agent.Conn()).Drain(ctx, request)
+		return err
+	}
+	var proxies []proxy
+	for i := range o.Proxies {
+		proxies = append(proxies, proxy{kind: bootstrap.Replica, id: fmt.Sprintf("node/%s/%d", o.Name, i), workers: 1})
+	}
+	beside := []func(context.Context) error{reports.run, o.announce}
+	if o.DrainListen != "" {
+		beside = append(beside, func(ctx context.Context) error { return serveDrain(ctx, o.DrainListen, drain) })
+	}
+	if o.RuntimeSocket != "" {
+		beside = append(beside, func(ctx context.Context) error { return watchRuntime(ctx, o.RuntimeSocket, reports.report, o.Log) })
+	}
+	if o.Light != nil {
+		light := o.Light
+		// The light node makes the Node object that the identity is bound to: it cannot wait for the certificate.
+		lightDone := make(chan error, 1)
+		lightContext, stop := context.WithCancel(ctx)
+		defer func() { stop(); <-lightDone }()
+		go func() {
+			lightDone <- light(lightContext, Hooks{Report: reports.report, Drain: func(ctx context.Context, namespace, name string) error {
+				return drain(ctx, &agentpb.DrainRequest{Namespace: namespace, Name: name})
+			}})
+		}()
+		beside = append(beside, func(ctx context.Context) error {
+			select {
+			case err := <-lightDone:
+				lightDone <- err
+				return fmt.Errorf("light node: %w", errors.Join(err, errors.New("it ended")))
+			case <-ctx.Done():
+				return nil
+			}
+		})
+	}
+	return h.run(ctx, proxies, beside...)
+}
+
+// announce writes on the Node how many proxies it has and where they listen, as soon as there is a Node.
+func (o NodeOptions) announce(ctx context.Context) error {
+	kube, _, err := client(o.Kubeconfig)
+	if err != nil {
+		return err
+	}
+	annotations := map[string]string{build.NodeProxiesKey: strconv.Itoa(o.Proxies)}
+	if o.Address != "" {
+		annotations[build.NodeAddressKey] = o.Address
+	}
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"annotations": annotations}})
+	if err != nil {
+		return err
+	}
+	for delay := 50 * time.Millisecond; ; delay = min(2*delay, 2*time.Second) {
+		_, err := kube.CoreV1().Nodes().Patch(ctx, o.Name, types.MergePatchType, patch, metav1.PatchOptions{})
+		if err == nil || ctx.Err() != nil {
+			return nil
+		}
+		o.Log.Warn("node not announced yet", "node", o.Name, "error", err)
+		timer := time.NewTimer(delay)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return nil
+		}
+	}
+}
+
+// serveDrain answers preStop hooks: GET /drain?namespace=N&revision=R returns when the pods of the revision that are
+// being deleted on this node are through. The kubelet waits for the answer before it stops the containers.
+func serveDrain(ctx context.Context, address string, drain func(context.Context, *agentpb.DrainRequest) error) error {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	if err != nil {
+		return fmt.Errorf("listen for preStop hooks: %w", err)
+	}
+	server := &http.Server{ReadHeaderTimeout: 5 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		query := r.URL.Query()
+		request := &agentpb.DrainRequest{Namespace: query.Get("namespace"), Revision: query.Get("revision")}
+		if within, err := time.ParseDuration(query.Get("within")); err == nil {
+			request.Within = durationpb.New(within)
+		}
+		if err := drain(r.Context(), request); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		}
+	})}
+	stop := context.AfterFunc(ctx, func() { server.Close() })
+	defer stop()
+	if err := server.Serve(listener); err != nil && !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve preStop hooks on %s: %w", address, err)
+	}
+	return nil
+}

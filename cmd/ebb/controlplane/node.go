@@ -1,0 +1,93 @@
+package controlplane
+
+import (
+	"context"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"ebb.dev/ebb/xds/agent/agentpb"
+	"ebb.dev/ebb/xds/drain"
+	"ebb.dev/ebb/xds/identity"
+	"ebb.dev/ebb/xds/model"
+	"ebb.dev/ebb/xds/store"
+	"ebb.dev/ebb/xds/watch"
+)
+
+// node is the Node service: what nodes report and ask.
+type node struct {
+	agentpb.UnimplementedNodeServer
+	trustDomain string
+	watcher     *watch.Watcher
+	drainer     *drain.Drainer
+	store       *store.Store
+}
+
+// Report takes what a node knows of its pods first.
+func (n *node) Report(stream agentpb.Node_ReportServer) error {
+	peer, err := identity.FromContext(stream.Context(), n.trustDomain)
+	if err != nil {
+		return err
+	}
+	if peer.Role != model.RoleNode {
+		return status.Errorf(codes.PermissionDenied, "%s is no node", peer.ID)
+	}
+	for {
+		report, err := stream.Recv()
+		if err != nil {
+			return err
+		}
+		pod := model.Key{Namespace: report.GetNamespace(), Name: report.GetName()}
+		switch report.GetState() {
+		case agentpb.PodReport_STOPPED:
+			n.watcher.Forgotten(pod, report.GetUid())
+		case agentpb.PodReport_STARTED:
+			n.watcher.Reported(pod, peer.Name, report.GetUid(), report.GetIp(), report.GetAt().AsTime())
+		default:
+			n.watcher.Reported(pod, peer.Name, report.GetUid(), report.GetIp(), time.Time{})
+		}
+	}
+}
+
+// drainLimit bounds a drain that names no time.
+const drainLimit = 10 * time.Minute
+
+// Drain waits until pods that leave are through.
+func (n *node) Drain(ctx context.Context, request *agentpb.DrainRequest) (*agentpb.DrainResponse, error) {
+	peer, err := identity.FromContext(ctx, n.trustDomain)
+	if err != nil {
+		return nil, err
+	}
+	within := drainLimit
+	if request.GetWithin() != nil {
+		within = request.GetWithin().AsDuration()
+	}
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	drained := true
+	for _, pod := range n.leaving(peer, request) {
+		drained = n.drainer.Leaving(ctx, pod) && drained
+	}
+	return &agentpb.DrainResponse{Drained: drained}, nil
+}
+
+// leaving lists the pods meant that the caller may speak for: a node for those bound to it, a sidecar for its own.
+func (n *node) leaving(peer identity.Peer, request *agentpb.DrainRequest) []model.Key {
+	if peer.IsWorkload() {
+		if peer.Pod.IsZero() {
+			return nil
+		}
+		return []model.Key{peer.Pod}
+	}
+	var out []model.Key
+	for _, replica := range n.store.Read().ReplicasOn(peer.Name) {
+		named := replica.Pod.Namespace == request.GetNamespace() && replica.Pod.Name == request.GetName()
+		ofRevision := request.GetName() == "" && replica.Terminating &&
+			replica.Revision.Key == model.Key{Namespace: request.GetNamespace(), Name: request.GetRevision()}
+		if peer.Role == model.RoleNode && (named || ofRevision) {
+			out = append(out, replica.Pod)
+		}
+	}
+	return out
+}

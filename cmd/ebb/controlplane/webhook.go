@@ -1,0 +1,91 @@
+package controlplane
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	"k8s.io/utils/ptr"
+
+	"ebb.dev/ebb/xds/identity"
+	"ebb.dev/ebb/xds/model"
+)
+
+// webhookServer serves admission with a certificate of our own CA.
+type webhookServer struct {
+	ca          *identity.CA
+	trustDomain string
+	names       []string
+
+	mu          sync.Mutex
+	certificate *tls.Certificate
+	renew       time.Time
+}
+
+func (w *webhookServer) serve(ctx context.Context, listener net.Listener, handler http.Handler) error {
+	server := &http.Server{
+		Handler: handler, ReadHeaderTimeout: 10 * time.Second,
+		TLSConfig: &tls.Config{MinVersion: tls.VersionTLS13, GetCertificate: w.get},
+	}
+	stop := context.AfterFunc(ctx, func() { server.Close() })
+	defer stop()
+	if err := server.ServeTLS(listener, "", ""); err != nil && !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve admission on %s: %w", listener.Addr(), err)
+	}
+	return nil
+}
+
+// get makes the certificate and renews it at half of its life.
+func (w *webhookServer) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	now := time.Now()
+	if w.certificate != nil && now.Before(w.renew) {
+		return w.certificate, nil
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("make the webhook's key: %w", err)
+	}
+	subject := identity.Subject{ID: model.EbbID(w.trustDomain, model.RoleControlPlane, ""), DNS: w.names}
+	chain, notAfter, err := w.ca.Issue(subject, key.Public())
+	if err != nil {
+		return nil, err
+	}
+	w.certificate = &tls.Certificate{Certificate: chain, PrivateKey: key}
+	w.renew = now.Add(notAfter.Sub(now) / 2)
+	return w.certificate, nil
+}
+
+// localWebhook is the name in the certificate of a webhook that is served on loopback.
+const localWebhook = "localhost"
+
+// endpoint says where the API server finds the webhooks: a Service in a cluster, a port of this machine otherwise.
+func endpoint(ca *identity.CA, service string, address net.Addr) func(string) admissionregistrationv1.WebhookClientConfig {
+	roots, _ := ca.Roots()
+	var bundle []byte
+	for _, root := range roots {
+		bundle = append(bundle, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: root.Raw})...)
+	}
+	return func(path string) admissionregistrationv1.WebhookClientConfig {
+		if service != "" {
+			return admissionregistrationv1.WebhookClientConfig{CABundle: bundle, Service: &admissionregistrationv1.ServiceReference{
+				Namespace: systemNamespaces[0], Name: service, Path: ptr.To(path), Port: ptr.To[int32](443),
+			}}
+		}
+		port := address.(*net.TCPAddr).Port
+		return admissionregistrationv1.WebhookClientConfig{
+			CABundle: bundle, URL: ptr.To(fmt.Sprintf("https://%s:%d%s", localWebhook, port, path)),
+		}
+	}
+}
