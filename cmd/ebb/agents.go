@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"os"
 	"os/signal"
 	"runtime"
@@ -10,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"ebb.dev/ebb/cmd/ebb/agents"
+	"ebb.dev/ebb/deploy/image"
 )
 
 // commonFlags adds what every agent is told.
@@ -57,7 +59,7 @@ func newGatewayCommand() *cobra.Command {
 func newNodeCommand() *cobra.Command {
 	var o agents.NodeOptions
 	var light lightFlags
-	var level string
+	var level, images, registry string
 	cmd := &cobra.Command{
 		Use:   "node",
 		Short: "Run a node's proxies, one single-worker Envoy per core, and the agent beside them",
@@ -72,6 +74,15 @@ func newNodeCommand() *cobra.Command {
 			if light.enabled {
 				o.Light = light.run(o)
 			}
+			if registry != "" {
+				store, err := image.Open(images)
+				if err != nil {
+					return err
+				}
+				o.Beside = append(o.Beside, func(ctx context.Context) error {
+					return agents.ServeImages(ctx, registry, image.NewRegistry(store))
+				})
+			}
 			return agents.Node(ctx, o)
 		},
 	}
@@ -82,6 +93,8 @@ func newNodeCommand() *cobra.Command {
 	f.IntVar(&o.Proxies, "proxies", runtime.NumCPU(), "how many Envoys")
 	f.StringVar(&o.DrainListen, "drain-listen", "", "where preStop hooks ask, HOST:PORT")
 	f.StringVar(&o.RuntimeSocket, "runtime-socket", "", "the container runtime's CRI socket, for early word of pods")
+	f.StringVar(&images, "images", imageStore(), "the local image store")
+	f.StringVar(&registry, "registry-listen", "", "serve the image store as a registry, HOST:PORT")
 	light.add(f)
 	return cmd
 }

@@ -106,7 +106,7 @@ func (l local) gateway() platform.Component {
 }
 
 func (l local) node() platform.Component {
-	args := append([]string{"node", "--name", l.NodeName}, l.agent("node")...)
+	args := append([]string{"node", "--name", l.NodeName, "--images", l.images(), "--registry-listen", l.RegistryAddress}, l.agent("node")...)
 	title := "node proxies"
 	if l.BridgeAddress != "" {
 		args = append(args, "--address", l.BridgeAddress, "--drain-listen", net.JoinHostPort(l.BridgeAddress, strconv.Itoa(drainPort)))

@@ -31,6 +31,8 @@ type NodeOptions struct {
 	Proxies int
 	// DrainListen is where preStop hooks ask, host:port; empty serves none.
 	DrainListen string
+	// Beside are further services of the node.
+	Beside []func(context.Context) error
 	// RuntimeSocket is the container runtime's CRI socket; empty has no early word of pods.
 	RuntimeSocket string
 	// Light runs the light node in this process, with these hooks.
@@ -64,7 +66,7 @@ func Node(ctx context.Context, o NodeOptions) error {
 	for i := range o.Proxies {
 		proxies = append(proxies, proxy{kind: bootstrap.Replica, id: fmt.Sprintf("node/%s/%d", o.Name, i), workers: 1})
 	}
-	beside := []func(context.Context) error{reports.run, o.announce}
+	beside := append([]func(context.Context) error{reports.run, o.announce}, o.Beside...)
 	if o.DrainListen != "" {
 		beside = append(beside, func(ctx context.Context) error { return serveDrain(ctx, o.DrainListen, drain) })
 	}
@@ -146,6 +148,21 @@ func serveDrain(ctx context.Context, address string, drain func(context.Context,
 	defer stop()
 	if err := server.Serve(listener); err != nil && !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve preStop hooks on %s: %w", address, err)
+	}
+	return nil
+}
+
+// ServeImages is the machine's image registry: containerd asks it before any other.
+func ServeImages(ctx context.Context, address string, registry http.Handler) error {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	if err != nil {
+		return fmt.Errorf("listen as the image registry: %w", err)
+	}
+	server := &http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: registry}
+	stop := context.AfterFunc(ctx, func() { server.Close() })
+	defer stop()
+	if err := server.Serve(listener); err != nil && !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve images on %s: %w", address, err)
 	}
 	return nil
 }
