@@ -1,150 +1,58 @@
 package admission
 
 import (
-	"context"
-	"encoding/pem"
 	"log/slog"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
-	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/intstr"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"ebb.dev/ebb/crds"
 	autoscalingv1alpha1 "ebb.dev/ebb/crds/autoscaling/v1alpha1"
 	"ebb.dev/ebb/crds/config"
-	"ebb.dev/ebb/crds/manifests"
 	networkingv1alpha1 "ebb.dev/ebb/crds/networking/v1alpha1"
 	servingv1 "ebb.dev/ebb/crds/serving/v1"
+	"ebb.dev/ebb/test/apiserver"
 )
 
 // The API server itself reads the definitions, asks the webhooks and answers kubectl.
 func TestARealAPIServerServesTheKinds(t *testing.T) {
-	c := startCluster(t)
-	api := c.typed(t)
-	c.install(t, api)
+	c := apiserver.Start(t, apiserver.Options{})
+	api := c.Client(t, apiserver.Scheme(t))
+	apiserver.Install(t, api, webhooks(t))
 
 	t.Run("the guide's services", func(t *testing.T) { guideThroughKubectl(t, c) })
 	t.Run("columns", func(t *testing.T) { columns(t, c, api) })
 	t.Run("refusals", func(t *testing.T) { refusals(t, c) })
 	t.Run("explain", func(t *testing.T) {
-		if got := c.kubectl(t, "", "explain", "ksvc.spec.template.spec.hostNetwork"); !strings.Contains(got, "Open with kubernetes.podspec-hostnetwork") {
+		if got := c.Kubectl(t, "", "explain", "ksvc.spec.template.spec.hostNetwork"); !strings.Contains(got, "Open with kubernetes.podspec-hostnetwork") {
 			t.Error(got)
 		}
-		if got := c.kubectl(t, "", "explain", "ksvc.spec.traffic.percent"); !strings.Contains(got, "from 0 to 100") {
+		if got := c.Kubectl(t, "", "explain", "ksvc.spec.traffic.percent"); !strings.Contains(got, "from 0 to 100") {
 			t.Error(got)
 		}
 	})
 	t.Run("every other kind", func(t *testing.T) { otherKinds(t, c, api) })
 }
 
-func (c *cluster) typed(t *testing.T) client.Client {
-	t.Helper()
-	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, apiextensionsv1.AddToScheme, crds.AddToScheme} {
-		if err := add(scheme); err != nil {
-			t.Fatal(err)
-		}
-	}
-	api, err := client.New(c.client, client.Options{Scheme: scheme})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return api
-}
-
-// install creates the namespace, definitions, ConfigMaps and webhooks, and waits until the kinds are served.
-func (c *cluster) install(t *testing.T, api client.Client) {
-	t.Helper()
-	ctx := t.Context()
-	create := func(object client.Object) {
-		if err := api.Create(ctx, object); err != nil {
-			t.Fatalf("create %T %s: %v", object, object.GetName(), err)
-		}
-	}
-	create(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "knative-serving"}})
-	if err := client.IgnoreAlreadyExists(api.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "default"}})); err != nil {
-		t.Fatal(err)
-	}
-	for _, definition := range manifests.CustomResourceDefinitions() {
-		create(definition)
-	}
-	for _, definition := range manifests.CustomResourceDefinitions() {
-		waitEstablished(t, api, definition.Name)
-	}
+// webhooks are those of this package, as the shipped ConfigMaps have them.
+func webhooks(t *testing.T) apiserver.Webhooks {
 	set := shipped(t)
-	server := httptest.NewTLSServer(NewHandler(func() *config.Set { return set }, slog.New(slog.DiscardHandler)))
-	t.Cleanup(server.Close)
-	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
-	at := func(path string) admissionregistrationv1.WebhookClientConfig {
-		url := server.URL + path
-		return admissionregistrationv1.WebhookClientConfig{URL: &url, CABundle: ca}
-	}
-	create(Mutating(at))
-	create(Validating(at))
-	create(Config(at))
-	for _, m := range manifests.ConfigMaps() {
-		create(m)
-	}
-	waitAdmission(t, api)
-}
-
-func waitEstablished(t *testing.T, api client.Client, name string) {
-	t.Helper()
-	eventually(t, "definition "+name+" is established", func(ctx context.Context) bool {
-		var definition apiextensionsv1.CustomResourceDefinition
-		if err := api.Get(ctx, client.ObjectKey{Name: name}, &definition); err != nil {
-			return false
-		}
-		established := false
-		for _, condition := range definition.Status.Conditions {
-			if condition.Type == apiextensionsv1.NonStructuralSchema && condition.Status == apiextensionsv1.ConditionTrue {
-				t.Fatalf("%s: %s", name, condition.Message)
-			}
-			established = established || condition.Type == apiextensionsv1.Established && condition.Status == apiextensionsv1.ConditionTrue
-		}
-		return established
-	})
-}
-
-// waitAdmission waits until the API server has heard of the webhooks: it refuses what only they refuse.
-func waitAdmission(t *testing.T, api client.Client) {
-	t.Helper()
-	eventually(t, "the webhooks answer", func(ctx context.Context) bool {
-		bad := &corev1.ConfigMap{
-			ObjectMeta: metav1.ObjectMeta{Namespace: "knative-serving", Name: config.GCName, Labels: map[string]string{"app.kubernetes.io/name": "knative-serving"}},
-			Data:       map[string]string{"min-non-active-revisions": "many"},
-		}
-		err := api.Create(ctx, bad, client.DryRunAll)
-		return err != nil && strings.Contains(err.Error(), "many")
-	})
-}
-
-func eventually(t *testing.T, what string, holds func(context.Context) bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
-	defer cancel()
-	for !holds(ctx) {
-		select {
-		case <-ctx.Done():
-			t.Fatalf("not so in time: %s", what)
-		case <-time.After(25 * time.Millisecond):
-		}
+	return apiserver.Webhooks{
+		Handler: NewHandler(func() *config.Set { return set }, slog.New(slog.DiscardHandler)),
+		Registrations: func(at func(string) admissionregistrationv1.WebhookClientConfig) []client.Object {
+			return []client.Object{Mutating(at), Validating(at), Config(at)}
+		},
 	}
 }
 
 // guideThroughKubectl applies the guide's files, twice: the second time nothing may be refused or changed.
-func guideThroughKubectl(t *testing.T, c *cluster) {
+func guideThroughKubectl(t *testing.T, c *apiserver.Cluster) {
 	files, err := filepath.Glob(filepath.Join(guide(t), "*.yaml"))
 	if err != nil {
 		t.Fatal(err)
@@ -162,17 +70,17 @@ func guideThroughKubectl(t *testing.T, c *cluster) {
 		}
 	}
 	for range 2 {
-		got := c.kubectl(t, strings.Join(services, "\n---\n"), "apply", "-f", "-")
+		got := c.Kubectl(t, strings.Join(services, "\n---\n"), "apply", "-f", "-")
 		if n := strings.Count(got, "service.serving.knative.dev/"); n != len(services) || strings.Contains(got, "Error") {
 			t.Errorf("%d of %d services applied: %s", n, len(services), got)
 		}
 	}
-	if got := c.kubectl(t, "", "get", "ksvc", "hello-world", "-o", "jsonpath={.metadata.generation}"); got != "1" {
+	if got := c.Kubectl(t, "", "get", "ksvc", "hello-world", "-o", "jsonpath={.metadata.generation}"); got != "1" {
 		t.Errorf("hello-world, applied twice, is of generation %s", got)
 	}
 }
 
-func columns(t *testing.T, c *cluster, api client.Client) {
+func columns(t *testing.T, c *apiserver.Cluster, api client.Client) {
 	service := &servingv1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "columns"}}
 	service.Spec.Template.Spec.Containers = []corev1.Container{{Image: "shop:v1"}}
 	if err := api.Create(t.Context(), service); err != nil {
@@ -191,22 +99,22 @@ func columns(t *testing.T, c *cluster, api client.Client) {
 		t.Fatal(err)
 	}
 	want := "NAME URL LATESTCREATED LATESTREADY READY REASON columns http://columns.default.example.com columns-00002 columns-00001 Unknown TrafficNotMigrated"
-	if got := strings.Join(strings.Fields(c.kubectl(t, "", "get", "ksvc", "columns")), " "); got != want {
+	if got := strings.Join(strings.Fields(c.Kubectl(t, "", "get", "ksvc", "columns")), " "); got != want {
 		t.Errorf("\n got %s\nwant %s", got, want)
 	}
-	if got := c.kubectl(t, "", "get", "knative,king,kpa,rt,rev,cfg", "-A"); strings.Contains(got, "rror") || !strings.Contains(got, "service.serving.knative.dev/columns") {
+	if got := c.Kubectl(t, "", "get", "knative,king,kpa,rt,rev,cfg", "-A"); strings.Contains(got, "rror") || !strings.Contains(got, "service.serving.knative.dev/columns") {
 		t.Errorf("categories and short names: %s", got)
 	}
 }
 
-func refusals(t *testing.T, c *cluster) {
+func refusals(t *testing.T, c *apiserver.Cluster) {
 	for what, manifest := range map[string]string{
 		"spec.template.spec.hostNetwork: must not be set":                       shop + "      hostNetwork: true\n",
 		"spec.template.spec.containers[0].lifecycle: must not be set":           shop + "        lifecycle: {preStop: {exec: {command: [a]}}}\n",
 		"Service default/shop: spec.traffic[0].percent: 50, must add up to 100": shop + "  traffic: [{percent: 50}]\n",
 		`unknown field "spec.template.spec.nonsense"`:                           shop + "      nonsense: true\n",
 	} {
-		if got := c.kubectl(t, manifest, "apply", "-f", "-"); !strings.Contains(got, what) {
+		if got := c.Kubectl(t, manifest, "apply", "-f", "-"); !strings.Contains(got, what) {
 			t.Errorf("got %s\nwant %s", got, what)
 		}
 	}
@@ -214,13 +122,13 @@ func refusals(t *testing.T, c *cluster) {
 		`{"data":{"ingress.class":"kourier.ingress.networking.knative.dev","read-timeout":"10s"}}`: "configmap/config-network patched",
 		`{"data":{"domain-template":"{{.Nope}}"}}`:                                                 "ConfigMap knative-serving/config-network: domain-template:",
 	} {
-		if got := c.kubectl(t, "", "patch", "configmap/config-network", "-n", "knative-serving", "--type", "merge", "--patch", patch); !strings.Contains(got, want) {
+		if got := c.Kubectl(t, "", "patch", "configmap/config-network", "-n", "knative-serving", "--type", "merge", "--patch", patch); !strings.Contains(got, want) {
 			t.Errorf("got %s\nwant %s", got, want)
 		}
 	}
 }
 
-func otherKinds(t *testing.T, c *cluster, api client.Client) {
+func otherKinds(t *testing.T, c *apiserver.Cluster, api client.Client) {
 	meta := metav1.ObjectMeta{Namespace: "default", Name: "other"}
 	hundred := int64(100)
 	template := servingv1.RevisionTemplateSpec{}
@@ -251,7 +159,7 @@ func otherKinds(t *testing.T, c *cluster, api client.Client) {
 		if err := api.Status().Update(t.Context(), kind.object); err != nil {
 			t.Errorf("%s: status: %v", kind.short, err)
 		}
-		header, _, _ := strings.Cut(c.kubectl(t, "", "get", kind.short, "other"), "\n")
+		header, _, _ := strings.Cut(c.Kubectl(t, "", "get", kind.short, "other"), "\n")
 		if got := strings.Join(strings.Fields(header), " "); got != kind.header {
 			t.Errorf("%s:\n got %s\nwant %s", kind.short, got, kind.header)
 		}
