@@ -163,7 +163,6 @@ func controlPlane(name, trustDomain string, address *corev3.Address) *clusterv3.
 	return &clusterv3.Cluster{
 		Name:                          name,
 		ClusterDiscoveryType:          &clusterv3.Cluster_Type{Type: kind},
-		DnsRefreshRate:                durationpb.New(5 * time.Second),
 		ConnectTimeout:                durationpb.New(time.Second),
 		LoadAssignment:                assignment(name, address),
 		TypedExtensionProtocolOptions: http2(),

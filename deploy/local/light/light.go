@@ -78,7 +78,7 @@ type PodStarted struct {
 	UID, Namespace, Name string
 	IP                   string
 	Labels               map[string]string
-	At                   time.Time
+	Seen, At             time.Time // when the node first saw the pod, and when the program was executed
 }
 
 // PodStopped is the last word of a pod.

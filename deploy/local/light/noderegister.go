@@ -50,7 +50,7 @@ func (n *node) capacity() corev1.ResourceList {
 func (n *node) labels() map[string]string {
 	labels := map[string]string{
 		corev1.LabelHostname: n.Name, corev1.LabelOSStable: "linux", corev1.LabelArchStable: runtime.GOARCH,
-		"kubernetes.io/os": "linux", "ebb.dev/node-kind": "light",
+		"ebb.dev/node-kind": "light",
 	}
 	for k, v := range n.Labels {
 		labels[k] = v

@@ -22,7 +22,7 @@ type Ability struct {
 	Rootless bool
 }
 
-// Detect tries what isolation needs, in a thread that ends afterwards. dir must be on the file system that containers will write to.
+// Detect tries what isolation needs, in a thread that does nothing afterwards. dir must be on the file system that containers will write to.
 func Detect(dir string) Ability {
 	a := Ability{Mode: Plain, Rootless: inUserNamespace()}
 	if os.Geteuid() != 0 {
@@ -31,8 +31,9 @@ func Detect(dir string) Ability {
 	}
 	result := make(chan error, 1)
 	go func() {
-		runtime.LockOSThread() // and never unlocked: the thread is spoilt, Go ends it
+		runtime.LockOSThread()
 		result <- tryIsolation(dir)
+		park()
 	}()
 	if err := <-result; err != nil {
 		a.Why = err.Error()
@@ -41,6 +42,12 @@ func Detect(dir string) Ability {
 	a.Mode = Isolated
 	a.OwnProc = procTakesPidns()
 	return a
+}
+
+// park keeps a thread that is no good any more from running anything else, and from ending: a thread's end kills the processes that anybody ever
+// started from it with a parent-death signal, and Go may have run anybody's code on it.
+func park() {
+	select {}
 }
 
 // tryIsolation does once what every start of a container does.
@@ -65,7 +72,7 @@ func tryIsolation(dir string) error {
 	if err := mountOverlay(filepath.Join(work, "lower"), filepath.Join(work, "upper"), filepath.Join(work, "work"), merged); err != nil {
 		return fmt.Errorf("overlayfs does not work in %s: %w", dir, err)
 	}
-	tree, err := unix.OpenTree(unix.AT_FDCWD, "/dev", unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+	tree, err := unix.OpenTree(unix.AT_FDCWD, "/dev", treeFlags)
 	if err != nil {
 		return fmt.Errorf("the kernel is older than 5.12: open_tree: %w", err)
 	}

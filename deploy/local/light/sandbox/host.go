@@ -229,7 +229,7 @@ func (h *Host) startIsolated(s *Spec) (*Process, error) {
 				return fmt.Errorf("enter the pod's network: %w", err)
 			}
 		}
-		if err := t.enterRoot(s, upper); err != nil {
+		if err := t.enterRoot(s, upper, h.ability.OwnProc); err != nil {
 			return err
 		}
 		path, err := lookPath(s.Args[0], searchPath(s.Env), s.Dir, executable)
@@ -245,15 +245,10 @@ func (h *Host) startIsolated(s *Spec) (*Process, error) {
 // finishRoot completes the container's root while its program waits to run: /proc needs the process namespace, and the host's root must be there
 // for the kernel to allow it (in user namespaces it asks that a whole /proc be in sight).
 func (h *Host) finishRoot(t *spawner, pid int, s *Spec) error {
-	err := errors.ErrUnsupported
 	if h.ability.OwnProc {
-		err = t.mountProc(pid, s)
-	}
-	if err != nil {
-		err = t.bindHostProc(s)
-	}
-	if err != nil {
-		return fmt.Errorf("mount /proc: %w", err)
+		if err := t.mountProc(pid, s); err != nil {
+			return fmt.Errorf("mount /proc: %w", err)
+		}
 	}
 	if err := unix.Unmount(".", unix.MNT_DETACH); err != nil {
 		return fmt.Errorf("leave the host's root: %w", err)
@@ -305,7 +300,6 @@ func (h *Host) Exec(in *Process, s *Spec) (*Process, error) {
 		own.Rootfs = in.spec.Rootfs
 		p, err = h.startPlain(&own)
 	} else {
-		own.inside = true
 		err = h.threads.run(key(&own), func(t *spawner) error {
 			defer t.home()
 			if err := t.enter(in); err != nil {
@@ -315,6 +309,7 @@ func (h *Host) Exec(in *Process, s *Spec) (*Process, error) {
 			if err != nil {
 				return &StartError{Path: own.Args[0], Err: err}
 			}
+			own.inside = t.entersPID
 			p, err = t.fork(path, &own, 0, nil)
 			return err
 		})
@@ -322,8 +317,21 @@ func (h *Host) Exec(in *Process, s *Spec) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.group = !own.inside
 	h.track(p)
+	if !own.inside {
+		go p.endWith(in)
+	}
 	return p, nil
+}
+
+// endWith ends a process with the container it was started in, where the kernel does not see to that.
+func (p *Process) endWith(in *Process) {
+	select {
+	case <-in.Done():
+		_ = p.Signal(syscall.SIGKILL) // has ended at worst
+	case <-p.Done():
+	}
 }
 
 // enter takes the thread into the namespaces of a process; what it forks is there too.
@@ -333,9 +341,11 @@ func (t *spawner) enter(p *Process) error {
 		return err
 	}
 	var nsErr error
-	err = raw.Control(func(fd uintptr) {
-		nsErr = unix.Setns(int(fd), unix.CLONE_NEWNS|unix.CLONE_NEWNET|unix.CLONE_NEWUTS|unix.CLONE_NEWPID)
-	})
+	which := unix.CLONE_NEWNS | unix.CLONE_NEWNET | unix.CLONE_NEWUTS
+	if t.entersPID {
+		which |= unix.CLONE_NEWPID
+	}
+	err = raw.Control(func(fd uintptr) { nsErr = unix.Setns(int(fd), which) })
 	if err = errors.Join(err, nsErr); err != nil {
 		return fmt.Errorf("enter the container: %w", err)
 	}
@@ -388,6 +398,7 @@ type userMap struct {
 type idRange struct{ first, count uint64 }
 
 func readUserMap() userMap {
+	setgroupsDenied() // read now: inside a container's root there is no /proc to read it from
 	if !inUserNamespace() && os.Geteuid() == 0 {
 		return userMap{}
 	}
@@ -396,8 +407,7 @@ func readUserMap() userMap {
 		group := []idRange{{uint64(os.Getegid()), 1}}
 		return userMap{uids: self, gids: group, noGroups: true}
 	}
-	deny, _ := os.ReadFile("/proc/self/setgroups") // a kernel without the file denies nothing
-	return userMap{uids: readIDs("/proc/self/uid_map"), gids: readIDs("/proc/self/gid_map"), noGroups: strings.TrimSpace(string(deny)) == "deny"}
+	return userMap{uids: readIDs("/proc/self/uid_map"), gids: readIDs("/proc/self/gid_map"), noGroups: setgroupsDenied()}
 }
 
 func readIDs(file string) []idRange {

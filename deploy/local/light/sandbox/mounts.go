@@ -13,8 +13,8 @@ import (
 
 const (
 	shmSize = 64 << 20 // bytes, as container runtimes
-	// treeFlags clone a mount without the mounts below it; with AT_RECURSIVE, with them.
-	treeFlags = unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC
+	// treeFlags clone a mount and those below it, which a user namespace does not let us leave out.
+	treeFlags = unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC | unix.AT_RECURSIVE
 )
 
 // devices are what every container sees in /dev.
@@ -93,7 +93,7 @@ func cloneTree(m Mount) (tree, error) {
 	if err := unix.Fstat(fd, &st); err != nil {
 		return tree{}, err
 	}
-	cloned, err := unix.OpenTree(fd, "", treeFlags|unix.AT_EMPTY_PATH|unix.AT_RECURSIVE)
+	cloned, err := unix.OpenTree(fd, "", treeFlags|unix.AT_EMPTY_PATH)
 	if err != nil {
 		return tree{}, fmt.Errorf("%s: open_tree: %w", m.Source, err)
 	}
@@ -161,9 +161,9 @@ func makeTarget(target string, dir bool) error {
 	return f.Close()
 }
 
-// enterRoot builds the container's root in a fresh mount namespace and makes it the thread's. The host's root stays mounted beneath, reachable
-// through the returned descriptor, until leaveHost.
-func (t *spawner) enterRoot(s *Spec, upper string) (err error) {
+// enterRoot builds the container's root in a fresh mount namespace and makes it the thread's. The host's root stays mounted beneath,
+// at the working directory, until finishRoot.
+func (t *spawner) enterRoot(s *Spec, upper string, ownProc bool) (err error) {
 	if err := unix.Unshare(unix.CLONE_NEWNS | unix.CLONE_NEWUTS); err != nil {
 		return fmt.Errorf("unshare: %w", err)
 	}
@@ -173,7 +173,7 @@ func (t *spawner) enterRoot(s *Spec, upper string) (err error) {
 	if err := unix.Sethostname([]byte(s.Hostname)); err != nil {
 		return fmt.Errorf("hostname %s: %w", s.Hostname, err)
 	}
-	trees, err := t.trees(s)
+	trees, err := t.trees(s, ownProc)
 	if err != nil {
 		return err
 	}
@@ -215,10 +215,13 @@ func (t *spawner) enterRoot(s *Spec, upper string) (err error) {
 }
 
 // trees collects everything that is mounted into the container, in order: /dev, /sys, then what the pod asks for.
-func (t *spawner) trees(s *Spec) ([]tree, error) {
+func (t *spawner) trees(s *Spec, ownProc bool) ([]tree, error) {
 	mounts := []Mount{{Source: t.dev, Target: "/dev", ReadOnly: true}, {Source: "/sys", Target: "/sys", ReadOnly: true}}
 	if s.Privileged {
 		mounts = []Mount{{Source: "/dev", Target: "/dev"}, {Source: "/sys", Target: "/sys"}}
+	}
+	if !ownProc { // the node's, with the machine's switches out of reach
+		mounts = append(mounts, Mount{Source: "/proc", Target: "/proc", ReadOnly: !s.Privileged && s.User.UID == 0})
 	}
 	mounts = append(mounts, Mount{Target: "/dev/shm", Tmpfs: shmSize})
 	mounts = append(mounts, s.Mounts...)
@@ -265,18 +268,6 @@ func (t *spawner) mountProc(pid int, s *Spec) error {
 		return err
 	}
 	fd, err := unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOEXEC)
-	if err != nil {
-		return err
-	}
-	if err := (tree{fd: fd, target: "/proc", dir: true}).attach(); err != nil {
-		return err
-	}
-	return protectProc(s)
-}
-
-// bindHostProc shows the node's processes where the kernel cannot show the container's own.
-func (t *spawner) bindHostProc(s *Spec) error {
-	fd, err := unix.OpenTree(t.proc, "", treeFlags|unix.AT_EMPTY_PATH)
 	if err != nil {
 		return err
 	}

@@ -51,8 +51,11 @@ const maxNodes = 16
 
 // openNetworks sets up the bridge and starts filling the pool.
 func openNetworks(bridge string, subnet netip.Prefix, pool int, warn func(string, error)) (*networks, error) {
+	if bridge == "" && subnet.IsValid() {
+		bridge = bridgeWith(subnet.Masked().Addr().Next())
+	}
 	for i := range maxNodes {
-		n := &networks{bridge: cmp.Or(bridge, "ebb"+strconv.Itoa(i)), foreign: bridge != "", subnet: subnet, want: pool, warn: warn, wake: make(chan struct{}, 1), done: make(chan struct{})}
+		n := &networks{bridge: cmp.Or(bridge, "ebbl"+strconv.Itoa(i)), foreign: bridge != "", subnet: subnet, want: pool, warn: warn, wake: make(chan struct{}, 1), done: make(chan struct{})}
 		if !n.subnet.IsValid() {
 			n.subnet = netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 244, byte(i), 0}), 24)
 		}
@@ -62,6 +65,13 @@ func openNetworks(bridge string, subnet netip.Prefix, pool int, warn func(string
 		}
 		if !ok && n.foreign {
 			return nil, fmt.Errorf("another node uses the bridge %s; stop it", bridge)
+		}
+		if ok && !n.foreign && inUse(n.subnet, n.bridge) {
+			n.lock.Close()
+			if subnet.IsValid() {
+				return nil, fmt.Errorf("subnet %s is in use on this machine; choose another", subnet)
+			}
+			continue
 		}
 		if !ok {
 			continue
@@ -73,6 +83,49 @@ func openNetworks(bridge string, subnet netip.Prefix, pool int, warn func(string
 		return n, nil
 	}
 	return nil, fmt.Errorf("%d nodes run on this machine already; stop one", maxNodes)
+}
+
+// inUse reports whether an interface other than the named one has an address in the subnet.
+func inUse(subnet netip.Prefix, except string) bool {
+	interfaces, err := net.Interfaces()
+	if err != nil {
+		return false
+	}
+	for _, i := range interfaces {
+		addrs, err := i.Addrs()
+		if err != nil || i.Name == except {
+			continue
+		}
+		for _, a := range addrs {
+			if other, err := netip.ParsePrefix(a.String()); err == nil && other.Overlaps(subnet) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// bridgeWith finds the bridge that has the address; empty if none has.
+func bridgeWith(ip netip.Addr) string {
+	links, err := netlink.LinkList()
+	if err != nil {
+		return ""
+	}
+	for _, l := range links {
+		if _, ok := l.(*netlink.Bridge); !ok {
+			continue
+		}
+		addrs, err := netlink.AddrList(l, netlink.FAMILY_ALL)
+		if err != nil {
+			continue
+		}
+		for _, a := range addrs {
+			if got, ok := netip.AddrFromSlice(a.IP); ok && got.Unmap() == ip {
+				return l.Attrs().Name
+			}
+		}
+	}
+	return ""
 }
 
 // claim takes the bridge's name for this process; the kernel gives it back however the process ends. Network namespaces have bridges of their own, so
@@ -293,7 +346,7 @@ func (n *networks) configure(pod *Network) error {
 	return handle.RouteAdd(&netlink.Route{LinkIndex: eth.Attrs().Index, Gw: n.gateway.AsSlice()})
 }
 
-// newNamespace makes an empty network namespace in a thread that ends with it.
+// newNamespace makes an empty network namespace, in a thread that returns to its own.
 func newNamespace() (*os.File, error) {
 	type result struct {
 		ns  *os.File
@@ -301,19 +354,33 @@ func newNamespace() (*os.File, error) {
 	}
 	c := make(chan result, 1)
 	go func() {
-		runtime.LockOSThread() // not unlocked: the thread ends with the goroutine
-		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-			c <- result{nil, err}
-			return
-		}
-		for file, value := range podSysctls {
-			_ = os.WriteFile("/proc/sys/net/"+file, []byte(value), 0) // a kernel without IPv6 lacks some
-		}
-		ns, err := os.Open("/proc/thread-self/ns/net")
+		runtime.LockOSThread()
+		ns, back, err := unshareNetwork()
 		c <- result{ns, err}
+		if !back {
+			park()
+		}
+		runtime.UnlockOSThread()
 	}()
 	r := <-c
 	return r.ns, r.err
+}
+
+// unshareNetwork does it; back is false if the thread is stuck in the new namespace.
+func unshareNetwork() (ns *os.File, back bool, err error) {
+	home, err := os.Open("/proc/thread-self/ns/net")
+	if err != nil {
+		return nil, true, err
+	}
+	defer home.Close()
+	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+		return nil, true, err
+	}
+	for file, value := range podSysctls {
+		_ = os.WriteFile("/proc/sys/net/"+file, []byte(value), 0) // a kernel without IPv6 lacks some
+	}
+	ns, err = os.Open("/proc/thread-self/ns/net")
+	return ns, unix.Setns(int(home.Fd()), unix.CLONE_NEWNET) == nil, err
 }
 
 // podSysctls: pods have no IPv6 address, so no time goes into finding one out; unprivileged programs may listen on port 80, as under containerd.
@@ -347,4 +414,29 @@ func hardwareAddr(ip netip.Addr) net.HardwareAddr {
 
 func ipNet(ip netip.Addr, bits int) *net.IPNet {
 	return &net.IPNet{IP: ip.AsSlice(), Mask: net.CIDRMask(bits, ip.BitLen())}
+}
+
+// DialIn connects to a port on the loopback of a pod's network; a nil Network is the host's.
+func (h *Host) DialIn(n *Network, port string) (net.Conn, error) {
+	number, err := strconv.ParseUint(port, 10, 16)
+	if err != nil {
+		return nil, fmt.Errorf("port %q: %w", port, err)
+	}
+	fd := -1
+	// The socket belongs to the namespace it is made in; connecting to loopback does not wait.
+	err = h.InNetwork(n, func() error {
+		if fd, err = unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0); err != nil {
+			return err
+		}
+		return unix.Connect(fd, &unix.SockaddrInet4{Port: int(number), Addr: [4]byte{127, 0, 0, 1}})
+	})
+	if err != nil {
+		if fd >= 0 {
+			unix.Close(fd)
+		}
+		return nil, err
+	}
+	f := os.NewFile(uintptr(fd), "pod")
+	defer f.Close()
+	return net.FileConn(f)
 }

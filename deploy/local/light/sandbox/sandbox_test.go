@@ -188,8 +188,11 @@ func TestAContainerSeesItsOwnWorld(t *testing.T) {
 	s.User = user
 	exit, out := runToEnd(t, h, s)
 	want := "pid=1 uid=1234 gid=1235 host=pod wd=/made/for/me proc=1 <nil>\n"
+	if h.Ability().Rootless {
+		want = strings.ReplaceAll(strings.ReplaceAll(want, "1234", "0"), "1235", "0")
+	}
 	if !h.Ability().OwnProc {
-		want = out[:strings.Index(out, "proc=")] // an older kernel
+		out, want = out[:strings.Index(out, "proc=")], want[:strings.Index(want, "proc=")]
 	}
 	if exit.Code != 0 || out != want {
 		t.Fatalf("exit %d: got %q, want %q", exit.Code, out, want)
@@ -346,7 +349,11 @@ func TestExecRunsInsideTheContainer(t *testing.T) {
 	e, r := output(t, h, in, func(s *Spec) (*Process, error) { return h.Exec(p, s) })
 	out, _ := io.ReadAll(r)
 	<-e.Done()
-	if got := string(out); e.Exit().Code != 0 || !strings.Contains(got, "uid=42") || !strings.Contains(got, "host=pod") || strings.Contains(got, "pid=1 ") {
+	uid := "uid=42"
+	if h.Ability().Rootless {
+		uid = "uid=0"
+	}
+	if got := string(out); e.Exit().Code != 0 || !strings.Contains(got, uid) || !strings.Contains(got, "host=pod") || strings.Contains(got, "pid=1 ") {
 		t.Errorf("got %q, %+v", got, e.Exit())
 	}
 	p.Signal(syscall.SIGKILL)
@@ -401,6 +408,40 @@ func TestACrashedHostsProcessesAreEndedByTheNext(t *testing.T) {
 	}
 	if _, err := Open(Options{Dir: dir, Mode: Plain}); err == nil || !strings.Contains(err.Error(), "already") {
 		t.Errorf("a second node in one folder: %v", err)
+	}
+}
+
+func TestAllOfThisWorksForAnOrdinaryUserInAUserNamespace(t *testing.T) {
+	if inUserNamespace() || os.Geteuid() != 0 {
+		t.Skip("is already run by an ordinary user")
+	}
+	dir, err := os.MkdirTemp("", "ebb-rootless-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	testRootfs(t) // skips where the binary is not static
+	self, err := os.ReadFile("/proc/self/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	program := filepath.Join(dir, "test")
+	if err := os.WriteFile(program, self, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	const nobody = 65534
+	if err := errors.Join(os.Chmod(dir, 0o755), os.Chown(dir, nobody, nobody)); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("unshare", "--user", "--map-root-user", "--mount", "--net", program, "-test.v", "-test.timeout=60s", "-test.run=Container|Volumes|Pods|Exits|Exec|Children")
+	cmd.Dir, cmd.Env = dir, []string{"TMPDIR=" + dir, "PATH=" + os.Getenv("PATH")}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+	out, err := cmd.CombinedOutput()
+	if errors.Is(err, exec.ErrNotFound) || strings.Contains(string(out), "unshare: ") {
+		t.Skipf("user namespaces are not allowed here: %s", out)
+	}
+	if err != nil || !strings.Contains(string(out), "--- PASS: TestPodsHaveAddressesAndOneEach") {
+		t.Fatalf("%v\n%s", err, out)
 	}
 }
 

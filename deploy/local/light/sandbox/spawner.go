@@ -13,13 +13,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// spawner is one thread that makes containers' namespaces around itself and forks. It lives as long as the host: the kernel kills what it
-// forked when it ends (PDEATHSIG).
+// spawner is one thread that makes containers' namespaces around itself and forks. It never ends before the process does: the kernel kills what
+// it forked when it ends (PDEATHSIG).
 //
 // The capabilities a child can have are the thread's bounding set, which only ever shrinks: so there are spawners per set.
 type spawner struct {
 	// The thread's own namespaces, to come back to.
 	mnt, net, uts, pid int
+	entersPID          bool // it may come back from another process namespace (not if its own belongs to somebody outside a user namespace)
+	origin             int  // the mount namespace it came from
 	// proc is the host's /proc, for when a container's root hides it.
 	proc int
 	dev  string // a directory with the devices that containers see, a tmpfs in the thread's own mount namespace
@@ -89,10 +91,15 @@ func (s *spawners) queue(key spawnerKey) (chan func(*spawner), error) {
 	return q, nil
 }
 
-// serve is the life of one thread. It ends with its goroutine, which never unlocks it: it must run nothing else.
+// serve is the life of one thread.
 func (s *spawners) serve(key spawnerKey, q chan func(*spawner), ready chan<- error) {
-	defer s.done.Done()
 	runtime.LockOSThread()
+	s.work(key, q, ready)
+	s.done.Done()
+	park()
+}
+
+func (s *spawners) work(key spawnerKey, q chan func(*spawner), ready chan<- error) {
 	t := &spawner{work: filepath.Join(s.dir, "merged"), dev: filepath.Join(s.dir, "dev")}
 	err := t.prepare(key)
 	ready <- err
@@ -104,8 +111,20 @@ func (s *spawners) serve(key spawnerKey, q chan func(*spawner), ready chan<- err
 		case job := <-q:
 			job(t)
 		case <-s.quit:
+			t.leave()
 			return
 		}
+	}
+}
+
+// leave gives up the thread's mount namespace, and with it the mounts that only it holds.
+func (t *spawner) leave() {
+	if t.origin == 0 {
+		return
+	}
+	_ = unix.Setns(t.origin, unix.CLONE_NEWNS) // else they go with the process
+	for _, fd := range []int{t.origin, t.mnt, t.net, t.uts, t.pid, t.proc} {
+		unix.Close(fd)
 	}
 }
 
@@ -130,7 +149,13 @@ func (t *spawner) prepare(key spawnerKey) error {
 }
 
 func (t *spawner) prepareNamespaces() error {
-	if err := unix.Unshare(unix.CLONE_FS | unix.CLONE_NEWNS); err != nil {
+	origin, err := unix.Open("/proc/thread-self/ns/mnt", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("mount namespace: %w", err)
+	}
+	t.origin = origin
+	// A host name of its own too: in a user namespace there is no way back to one from outside.
+	if err := unix.Unshare(unix.CLONE_FS | unix.CLONE_NEWNS | unix.CLONE_NEWUTS); err != nil {
 		return fmt.Errorf("mount namespace: %w", err)
 	}
 	// What the host mounts later is seen here (for hostPath volumes); what is mounted here is not seen there.
@@ -153,6 +178,7 @@ func (t *spawner) prepareNamespaces() error {
 		}
 		*ns.fd = fd
 	}
+	t.entersPID = unix.Setns(t.pid, unix.CLONE_NEWPID) == nil
 	fd, err := unix.Open("/proc", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	t.proc = fd
 	return err
@@ -163,6 +189,9 @@ func (t *spawner) home() {
 	for _, ns := range []struct{ fd, kind int }{
 		{t.mnt, unix.CLONE_NEWNS}, {t.net, unix.CLONE_NEWNET}, {t.uts, unix.CLONE_NEWUTS}, {t.pid, unix.CLONE_NEWPID},
 	} {
+		if ns.kind == unix.CLONE_NEWPID && !t.entersPID {
+			continue
+		}
 		if err := unix.Setns(ns.fd, ns.kind); err != nil {
 			// The descriptors are our own and were entered from: the kernel has no reason to refuse. Going on would mix up pods.
 			panic(fmt.Sprintf("sandbox: return to own namespace: %v", err))

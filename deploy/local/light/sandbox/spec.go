@@ -86,7 +86,8 @@ type Options struct {
 	Mode Mode
 	// Subnet is where pods get their addresses, its first address is the bridge's. Zero is the first of 10.244.N.0/24 that no other node on this machine uses.
 	Subnet netip.Prefix
-	// Bridge is a bridge that exists and has Subnet's first address; it is used and left alone. Empty: the host makes and removes its own.
+	// Bridge is a bridge that exists and has Subnet's first address; it is used and left alone. Empty: the bridge
+	// that has this address, or else one that the host makes and removes.
 	Bridge string
 	// Pool is how many network namespaces are kept ready; 0 is DefaultPool.
 	Pool int
