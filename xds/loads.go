@@ -13,11 +13,13 @@ import (
 // It passes every report on to the autoscaler.
 type Loads struct {
 	next server.Sink
-	// onReport is told of each report.
-	onReport func()
+	// onReport is told of which revisions a report says something, or nothing any more.
+	onReport func(revisions []model.Key)
 
 	mu      sync.Mutex
 	proxies map[string]*report
+	// busy adds up the reports by revision. The values are counts, so the sums are exact.
+	busy    map[model.Key]float64
 	changed chan struct{}
 }
 
@@ -28,7 +30,10 @@ type report struct {
 }
 
 func newLoads(next server.Sink) *Loads {
-	return &Loads{next: next, onReport: func() {}, proxies: map[string]*report{}, changed: make(chan struct{})}
+	return &Loads{
+		next: next, onReport: func([]model.Key) {},
+		proxies: map[string]*report{}, busy: map[model.Key]float64{}, changed: make(chan struct{}),
+	}
 }
 
 // Report implements server.Sink.
@@ -40,32 +45,52 @@ func (l *Loads) Report(proxy string, at time.Time, samples []server.Sample, flig
 	for _, flight := range flights {
 		next.flights[flight.Pod] = flight.Active
 	}
-	l.mu.Lock()
-	l.proxies[proxy] = next
-	close(l.changed)
-	l.changed = make(chan struct{})
-	l.mu.Unlock()
+	touched := l.replace(proxy, next)
 	l.next.Report(proxy, at, samples, flights)
-	l.onReport()
+	l.onReport(touched)
 }
 
 // Silent implements server.Sink.
 func (l *Loads) Silent(proxy string) {
-	l.mu.Lock()
-	delete(l.proxies, proxy)
-	l.mu.Unlock()
+	touched := l.replace(proxy, nil)
 	l.next.Silent(proxy)
+	l.onReport(touched)
+}
+
+// replace puts a proxy's report in the place of the one before and returns the revisions of both.
+func (l *Loads) replace(proxy string, next *report) []model.Key {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	difference := map[model.Key]float64{}
+	if old := l.proxies[proxy]; old != nil {
+		for key, busy := range old.busy {
+			difference[key] -= busy
+		}
+	}
+	delete(l.proxies, proxy)
+	if next != nil {
+		l.proxies[proxy] = next
+		for key, busy := range next.busy {
+			difference[key] += busy
+		}
+	}
+	touched := make([]model.Key, 0, len(difference))
+	for key, more := range difference {
+		touched = append(touched, key)
+		if l.busy[key] += more; l.busy[key] == 0 {
+			delete(l.busy, key)
+		}
+	}
+	close(l.changed)
+	l.changed = make(chan struct{})
+	return touched
 }
 
 // Busy is how many requests a revision's replicas had in flight or queued when they last reported.
 func (l *Loads) Busy(revision model.Key) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var sum float64
-	for _, report := range l.proxies {
-		sum += report.busy[revision]
-	}
-	return int(math.Ceil(sum))
+	return int(math.Ceil(l.busy[revision]))
 }
 
 // InFlight is how many requests a replica has in flight by a report that is not older than since. ok is false until

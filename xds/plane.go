@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"strings"
+	"sync"
 	"time"
 
 	"ebb.dev/ebb/xds/agent/agentpb"
@@ -56,10 +57,12 @@ type Plane struct {
 	options  Options
 }
 
-// linger is how long a gateway keeps a cluster after its last use; quorum bounds the wait for one gateway's ACK.
+// linger is how long a gateway keeps a cluster after its last use; quorum bounds the wait for gateways' ACKs; forget is
+// how long a gateway that is away is still planned for.
 const (
 	linger = 5 * time.Second
 	quorum = 3 * time.Second
+	forget = time.Minute
 )
 
 // New puts the room together. The store must be filled before Serve: a proxy that connects is told all at once.
@@ -69,7 +72,7 @@ func New(ctx context.Context, o Options) *Plane {
 	p.Loads = newLoads(o.Autoscaler)
 	p.Replicas = plan.NewReplicas(shared, p.Cache, p.Store)
 	p.Gateways = plan.NewGateways(plan.Settings{
-		Envoy: shared, Listeners: o.Listeners, Linger: linger, Quorum: quorum, Now: time.Now, Log: o.Log,
+		Envoy: shared, Listeners: o.Listeners, Linger: linger, Quorum: quorum, Forget: forget, Now: time.Now, Log: o.Log,
 	}, p.Cache, p.Store, waiting{p})
 	p.Hold = hold.New(o.Hold, p.Gateways, world{p.Store, p.Loads, p.Gateways, o.Autoscaler}, o.Autoscaler)
 	p.Gateways.OnReady = p.Hold.Ready
@@ -77,10 +80,10 @@ func New(ctx context.Context, o Options) *Plane {
 	p.Store.Subscribe(p.rerouted)
 	p.Health = server.NewHealth(o.TrustDomain, p.Store, time.Now, o.Log)
 	p.Cache.OnRefused = p.refused
-	p.Cache.OnFirst = p.first
+	p.Cache.OnFirst, p.Cache.OnDisconnect = p.first, p.gone
 	p.server = server.New(ctx, server.Parts{
 		TrustDomain: o.TrustDomain, CA: o.CA, DNS: o.DNS, Cache: p.Cache, Hold: p.Hold, Node: o.Node,
-		Health: p.Health, Feed: server.NewFeed(o.TrustDomain, p.Loads, time.Now, o.Log), Log: o.Log,
+		Health: p.Health, Feed: server.NewFeed(o.TrustDomain, p.Store, p.Loads, time.Now, o.Log), Log: o.Log,
 		Identity: &identity.Issuer{
 			TrustDomain: o.TrustDomain, CA: o.CA, Reviewer: o.Reviewer, Bindings: bindings{p.Store}, Accounts: o.Accounts, Log: o.Log,
 		},
@@ -88,21 +91,36 @@ func New(ctx context.Context, o Options) *Plane {
 	return p
 }
 
-// Serve runs the room until the context ends.
+// Serve runs the room until the context ends, or the listener fails.
 func (p *Plane) Serve(ctx context.Context, listener net.Listener) error {
-	go p.Gateways.Run(ctx)
-	go p.Replicas.Run(ctx)
-	go p.options.CA.Run(ctx)
+	ctx, cancel := context.WithCancel(ctx)
+	var group sync.WaitGroup
+	defer group.Wait()
+	defer cancel()
+	for _, run := range []func(context.Context){p.Gateways.Run, p.Replicas.Run, p.options.CA.Run} {
+		group.Go(func() { run(ctx) })
+	}
 	return p.server.Serve(ctx, listener)
 }
 
+func isGateway(proxyID string) bool { return strings.HasPrefix(proxyID, string(model.RoleGateway)+"/") }
+
 // first prepares a proxy that asks for a type for the first time on a stream.
-func (p *Plane) first(proxyID string, _ cache.Type) {
-	if strings.HasPrefix(proxyID, "gateway/") {
-		p.Gateways.Connect(proxyID)
+func (p *Plane) first(proxyID string, typ cache.Type) {
+	if isGateway(proxyID) {
+		p.Gateways.Connect(proxyID, typ)
 		return
 	}
-	p.Replicas.Connect(proxyID)
+	p.Replicas.Connect(proxyID, typ)
+}
+
+// gone is told that a proxy's stream has ended.
+func (p *Plane) gone(proxyID string) {
+	if isGateway(proxyID) {
+		p.Gateways.Disconnect(proxyID)
+		return
+	}
+	p.Replicas.Disconnect(proxyID)
 }
 
 func (p *Plane) refused(r cache.Refusal) {
@@ -119,24 +137,21 @@ func (p *Plane) rerouted(touched *store.Touched) {
 		if !p.Hold.Waiting(key) {
 			continue
 		}
-		if revision, ok := view.Revision(key); ok {
-			if why := failed(view, revision); why != "" {
-				p.Hold.Fail(key, why)
-			}
+		if revision, ok := view.Revision(key); !ok {
+			p.Hold.Deleted(key)
+		} else if why := failed(view, revision); why != "" {
+			p.Hold.Fail(key, why)
 		}
 	}
-	if len(touched.VHosts) == 0 {
-		return
-	}
-	for _, key := range p.Hold.Revisions() {
-		p.Hold.Rerouted(key)
+	if len(touched.VHosts) > 0 {
+		p.Hold.Rerouted(touched.VHosts)
 	}
 }
 
-// measured looks again at who is held, with the newest measurement.
-func (p *Plane) measured() {
-	for _, key := range p.Hold.Revisions() {
-		p.Hold.Release(key)
+// measured looks again at who is held for revisions of which there is a new measurement.
+func (p *Plane) measured(revisions []model.Key) {
+	for _, key := range revisions {
+		p.Hold.Measured(key, p.Loads.Busy(key))
 	}
 }
 
@@ -181,18 +196,21 @@ func (w world) Load(key model.Key) hold.Load {
 	}
 }
 
-// failed is why a revision can never answer: its own reason, or that of its replicas when none of them may come up. When
-// they are gone, the next request tries again.
+// failed is why a revision can never answer: its own reason, or that of its replicas when none of them may come up. Those
+// that are being deleted say nothing, and when all are gone the next request tries again.
 func failed(view store.View, r *store.Revision) string {
 	if r.Failed != "" {
 		return r.Failed
 	}
 	why := ""
 	for _, replica := range view.ReplicasOf(r.Key) {
-		if replica.Failing == "" {
+		switch {
+		case replica.Terminating:
+		case replica.Failing == "":
 			return ""
+		default:
+			why = replica.Failing
 		}
-		why = replica.Failing
 	}
 	return why
 }

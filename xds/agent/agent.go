@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -33,8 +34,13 @@ type Options struct {
 	Name string
 	// Socket is the unix socket that SDS is served on.
 	Socket string
-	Log    *slog.Logger
+	// Idle is how long a workload's secret is kept that no Envoy asks for; 0 is DefaultIdle.
+	Idle time.Duration
+	Log  *slog.Logger
 }
+
+// DefaultIdle serves the next replica of a revision that wakes again soon at once.
+const DefaultIdle = 10 * time.Minute
 
 // Agent makes and serves secrets.
 type Agent struct {
@@ -48,6 +54,7 @@ type Agent struct {
 
 // New makes an agent. Nothing happens before Run.
 func New(options Options) (*Agent, error) {
+	options.Idle = cmp.Or(options.Idle, DefaultIdle)
 	domain, err := spiffeid.TrustDomainFromString(options.TrustDomain)
 	if err != nil {
 		return nil, fmt.Errorf("trust domain %q: %w", options.TrustDomain, err)
@@ -124,15 +131,15 @@ func listen(socket string) (net.Listener, error) {
 // ensure begins to keep a workload's secret.
 func (a *Agent) ensure(name string) { a.workers <- name }
 
-// keep gets a secret and renews it until nobody wants it any more. Failures are tried again soon: on a node the pod may
-// be a moment ahead of the control plane's knowledge of it.
+// keep gets a secret and renews it until nobody has wanted it for a while. Failures are tried again soon: on a node the
+// pod may be a moment ahead of the control plane's knowledge of it.
 func (a *Agent) keep(ctx context.Context, name string) {
 	const first, most = 5 * time.Millisecond, 2 * time.Second
 	delay := first
 	if !a.store.keep(name) {
 		return
 	}
-	for a.store.stillWanted(name) {
+	for {
 		svid, err := a.fetch(ctx, name)
 		var wait time.Duration
 		switch {
@@ -151,12 +158,39 @@ func (a *Agent) keep(ctx context.Context, name string) {
 				a.options.Log.Warn("no certificate yet", "secret", name, "error", err)
 			}
 		}
-		timer := time.NewTimer(wait)
+		if !a.pause(ctx, name, wait) {
+			return
+		}
+	}
+}
+
+// pause waits until a secret is to be got again, and reports false when it is not: the context has ended, or nobody has
+// wanted it for too long. One that nobody wants is not renewed, and not waited for when there is none yet.
+func (a *Agent) pause(ctx context.Context, name string, wait time.Duration) bool {
+	due := time.Now().Add(wait)
+	for {
+		n := a.store.need(name)
+		until := due
+		if !n.wanted {
+			until = n.idle
+			if n.have {
+				until = n.idle.Add(a.options.Idle)
+			}
+		}
+		timer := time.NewTimer(time.Until(until))
 		select {
 		case <-timer.C:
+			if n.wanted {
+				return true
+			}
+			if a.store.drop(name) {
+				return false
+			}
+		case <-n.changed:
+			timer.Stop()
 		case <-ctx.Done():
 			timer.Stop()
-			return
+			return false
 		}
 	}
 }
@@ -186,7 +220,8 @@ func (a *Agent) fetch(ctx context.Context, name string) (*SVID, error) {
 		if ask.Token, err = a.options.Token(ctx); err != nil {
 			return nil, fmt.Errorf("get a token: %w", err)
 		}
-		if a.store.self() == nil {
+		if self := a.store.self(); self == nil || time.Now().After(self.NotAfter) {
+			a.reread()
 			if conn, err = dial(a.options.ControlPlane, a.options.TrustDomain, a.trust, nil); err != nil {
 				return nil, err
 			}
@@ -202,6 +237,17 @@ func (a *Agent) fetch(ctx context.Context, name string) (*SVID, error) {
 	return &SVID{
 		Chain: signed.GetChain(), Key: key, ID: signed.GetId(), NotAfter: signed.GetNotAfter().AsTime(), issued: began,
 	}, nil
+}
+
+// reread takes over the roots of the file: without a certificate that is valid, what we believed may be as old.
+func (a *Agent) reread() {
+	roots, err := readRoots(a.options.TrustFile)
+	if err != nil {
+		a.options.Log.Warn("the roots were not read again", "error", err)
+		return
+	}
+	a.trust.set(roots)
+	a.store.putTrust(a.trust.der())
 }
 
 // believe takes over the roots that the control plane sends, over a connection that the old roots vouched for.

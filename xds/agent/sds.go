@@ -25,7 +25,7 @@ import (
 type sds struct {
 	secretv3.UnimplementedSecretDiscoveryServiceServer
 	store *store
-	// ensure begins to get a workload's secret that is asked for the first time.
+	// ensure begins to get a workload's secret, unless somebody does.
 	ensure func(name string)
 	log    *slog.Logger
 }
@@ -66,7 +66,8 @@ func (s *sds) StreamSecrets(stream secretv3.SecretDiscoveryService_StreamSecrets
 				return status.Error(codes.InvalidArgument, "a stream asks for one secret")
 			}
 			name = asked
-			if first := s.store.want(name); first && strings.HasPrefix(name, envoy.SVIDPrefix) {
+			s.store.want(name)
+			if strings.HasPrefix(name, envoy.SVIDPrefix) {
 				s.ensure(name)
 			}
 		case err := <-failed:

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"sync"
+	"time"
 
 	"ebb.dev/ebb/xds/envoy"
 )
@@ -11,15 +12,19 @@ type store struct {
 	mu    sync.Mutex
 	svids map[string]*SVID
 	trust [][]byte
-	// wanted counts the SDS streams that ask for a name; a workload's secret that nobody asks for is dropped.
+	// wanted counts the SDS streams that ask for a name, and idle is since when none does.
 	wanted map[string]int
+	idle   map[string]time.Time
 	// kept names those that somebody renews already.
 	kept    map[string]bool
 	changed chan struct{}
 }
 
 func newStore() *store {
-	return &store{svids: map[string]*SVID{}, wanted: map[string]int{}, kept: map[string]bool{}, changed: make(chan struct{})}
+	return &store{
+		svids: map[string]*SVID{}, wanted: map[string]int{}, idle: map[string]time.Time{}, kept: map[string]bool{},
+		changed: make(chan struct{}),
+	}
 }
 
 func (s *store) self() *SVID {
@@ -47,12 +52,13 @@ func (s *store) signal() {
 	s.changed = make(chan struct{})
 }
 
-// want counts a stream's interest in a name and reports whether it is the first.
-func (s *store) want(name string) bool {
+// want counts a stream's interest in a name.
+func (s *store) want(name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.wanted[name]++
-	return s.wanted[name] == 1
+	delete(s.idle, name)
+	s.signal()
 }
 
 func (s *store) unwant(name string) {
@@ -62,9 +68,10 @@ func (s *store) unwant(name string) {
 		return
 	}
 	delete(s.wanted, name)
-	if name != envoy.SelfSecret {
-		delete(s.svids, name)
+	if s.kept[name] {
+		s.idle[name] = time.Now()
 	}
+	s.signal()
 }
 
 // keep claims the renewal of a name; it reports false when somebody has it.
@@ -78,16 +85,36 @@ func (s *store) keep(name string) bool {
 	return true
 }
 
-// stillWanted reports whether a name needs renewal; when it does not, the claim ends with the same breath, so that the
-// next who wants it begins anew.
-func (s *store) stillWanted(name string) bool {
+// need is what a name's keeper acts on.
+type need struct {
+	// wanted says that somebody asks for it; otherwise since when nobody does.
+	wanted bool
+	idle   time.Time
+	// have says that there is a secret.
+	have    bool
+	changed <-chan struct{}
+}
+
+func (s *store) need(name string) need {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if name == envoy.SelfSecret || s.wanted[name] > 0 {
-		return true
+	return need{
+		wanted: name == envoy.SelfSecret || s.wanted[name] > 0, idle: s.idle[name],
+		have: s.svids[name] != nil, changed: s.changed,
+	}
+}
+
+// drop ends a claim and the secret with it, unless somebody wants it again: who comes later begins anew.
+func (s *store) drop(name string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.wanted[name] > 0 {
+		return false
 	}
 	delete(s.kept, name)
-	return false
+	delete(s.idle, name)
+	delete(s.svids, name)
+	return true
 }
 
 // look returns a name's secret, the roots and a channel that is closed at the next change.

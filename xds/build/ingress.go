@@ -18,9 +18,12 @@ const (
 	namespaceHeader = "Knative-Serving-Namespace"
 )
 
+// IngressKind is the kind of a KIngress.
+const IngressKind = "Ingress"
+
 // IngressOwner names a KIngress as the owner of what is made from it.
 func IngressOwner(ingress *networkingv1alpha1.Ingress) model.Owner {
-	return model.Owner{Kind: "Ingress", Key: model.Key{Namespace: ingress.Namespace, Name: ingress.Name}}
+	return model.Owner{Kind: IngressKind, Key: model.Key{Namespace: ingress.Namespace, Name: ingress.Name}}
 }
 
 // Backend is a plain Kubernetes Service port that an ingress routes to.
@@ -74,7 +77,8 @@ func VHosts(ingress *networkingv1alpha1.Ingress) ([]*model.VHost, []Backend) {
 	for _, key := range order {
 		g := groups[key]
 		vhost := &model.VHost{
-			Name: model.VHostName(g.config, g.hosts[0]), Config: g.config, Owner: owner, Domains: g.hosts,
+			Name: model.VHostName(g.config, g.hosts[0]), Config: g.config, Owner: owner,
+			Since: ingress.CreationTimestamp.Time, Domains: g.hosts,
 		}
 		for _, i := range g.rules {
 			for _, path := range ingress.Spec.Rules[i].HTTP.Paths {
@@ -133,7 +137,9 @@ func routeOf(path networkingv1alpha1.HTTPIngressPath) (model.Route, []Backend) {
 			out.Revision = revision
 			out.Cluster = model.ClusterName(revision, protocolOf(split.ServicePort))
 		} else {
-			backend := Backend{Service: model.Key{Namespace: split.ServiceNamespace, Name: split.ServiceName}, Port: split.ServicePort}
+			// One way of writing a port, so that one cluster is one backend.
+			port := intstr.Parse(split.ServicePort.String())
+			backend := Backend{Service: model.Key{Namespace: split.ServiceNamespace, Name: split.ServiceName}, Port: port}
 			out.Cluster = backend.Cluster()
 			backends = append(backends, backend)
 		}

@@ -16,7 +16,7 @@ import (
 
 // Annotations of Ebb's own.
 const (
-	// ReplicaProxyKey, on pods, says where the replica's Envoy runs: node or sidecar.
+	// ReplicaProxyKey, a label on pods, says where the replica's Envoy runs: node or sidecar.
 	ReplicaProxyKey = "ebb.dev/replica-proxy"
 	// NodeProxiesKey, on Nodes, is how many Envoys serve the node's replicas.
 	NodeProxiesKey = "ebb.dev/replica-proxies"
@@ -64,14 +64,22 @@ func RevisionOf(pod *corev1.Pod) model.Key {
 	return model.Key{Namespace: pod.Namespace, Name: pod.Labels[serving.RevisionLabelKey]}
 }
 
+// IsOver reports whether a pod has ended for good and its address may be another's: it is no replica any more.
+func IsOver(pod *corev1.Pod) bool {
+	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
+}
+
 // Known is what is known of a replica from elsewhere, and first: its address before the API has it.
 type Known struct {
 	IP      string
 	Started time.Time
 }
 
+// Taken reports whether another replica of the node is served on a port.
+type Taken func(port uint32) bool
+
 // Replica is a pod as its proxy serves it. What HDS and the drainers found out is kept from before.
-func Replica(pod *corev1.Pod, revision model.Revision, node Node, known Known, before *store.Replica) *store.Replica {
+func Replica(pod *corev1.Pod, revision model.Revision, node Node, known Known, taken Taken, before *store.Replica) *store.Replica {
 	out := &store.Replica{}
 	if before != nil && before.UID == string(pod.UID) {
 		*out = *before
@@ -82,34 +90,44 @@ func Replica(pod *corev1.Pod, revision model.Revision, node Node, known Known, b
 	out.Node = pod.Spec.NodeName
 	out.Terminating = pod.DeletionTimestamp != nil
 	out.Failing = failing(pod)
+	started := startedAt(pod)
+	if n := restarts(pod); n != out.Restarts {
+		// What was found out is of a process that is gone.
+		out.Restarts, out.Started, out.Answers = n, started, out.PodReady
+	}
 	if ready := podReady(pod); ready != out.PodReady {
 		out.PodReady, out.WasReady = ready, true
 		// Before it was ever ready HDS may have been first; from then on the pod's own word counts.
 		out.Answers = ready
 	}
+	if out.Started.IsZero() {
+		out.Started = started
+	}
+	if out.Started.IsZero() && out.Restarts == 0 {
+		out.Started = known.Started
+	}
 	ip := pod.Status.PodIP
 	if ip == "" {
 		ip = known.IP
 	}
-	if started := startedAt(pod); out.Started.IsZero() && !started.IsZero() {
-		out.Started = started
+	proxy, listen := out.Proxy, out.Listen
+	place(out, pod, node, ip, taken)
+	if out.Proxy != proxy || out.Listen != listen {
+		out.Programmed, out.Listening = false, false
 	}
-	if out.Started.IsZero() {
-		out.Started = known.Started
-	}
-	place(out, pod, node, ip)
 	return out
 }
 
 // place says which proxy serves the replica and where. Both follow from the pod's address, so that they are the same
-// after a restart of the control plane.
-func place(out *store.Replica, pod *corev1.Pod, node Node, ip string) {
+// after a restart of the control plane; where two addresses of a node would share a port the later one has the next.
+func place(out *store.Replica, pod *corev1.Pod, node Node, ip string, taken Taken) {
 	address, err := netip.ParseAddr(ip)
 	if err != nil {
 		return
 	}
+	moved := out.App.Host != ip
 	out.App = model.Address{Host: ip, Port: out.Revision.Port}
-	if pod.Annotations[ReplicaProxyKey] == SidecarMode {
+	if pod.Labels[ReplicaProxyKey] == SidecarMode {
 		out.Proxy = "sidecar/" + out.Pod.String()
 		out.App.Host = "127.0.0.1"
 		out.Listen = model.Address{Host: ip, Port: networking.ReplicaHTTPSPort}
@@ -118,14 +136,27 @@ func place(out *store.Replica, pod *corev1.Pod, node Node, ip string) {
 	if node.Proxies == 0 || node.Address == "" {
 		return
 	}
-	slot := lowBits(address)
-	if pod.Status.HostIP == ip || pod.Spec.HostNetwork {
-		// No network of its own: the app's port tells replicas apart.
-		slot = out.Revision.Port
+	port := out.Listen.Port
+	if moved || port == 0 {
+		slot := lowBits(address)
+		if pod.Status.HostIP == ip || pod.Spec.HostNetwork {
+			// No network of its own: the app's port tells replicas apart.
+			slot = out.Revision.Port
+		}
+		port = freePort(slot, taken)
 	}
-	slot %= ports
-	out.Proxy = fmt.Sprintf("node/%s/%d", node.Name, int(slot)%node.Proxies)
-	out.Listen = model.Address{Host: node.Address, Port: firstPort + slot}
+	out.Proxy = fmt.Sprintf("node/%s/%d", node.Name, int(port-firstPort)%node.Proxies)
+	out.Listen = model.Address{Host: node.Address, Port: port}
+}
+
+// freePort is the port of a slot, or the next that no other replica has.
+func freePort(slot uint32, taken Taken) uint32 {
+	for i := range uint32(ports) {
+		if port := firstPort + (slot+i)%ports; taken == nil || !taken(port) {
+			return port
+		}
+	}
+	return firstPort + slot%ports
 }
 
 func lowBits(address netip.Addr) uint32 {
@@ -159,14 +190,20 @@ func startedAt(pod *corev1.Pod) time.Time {
 	return last
 }
 
+// restarts is how often the pod's containers were started again.
+func restarts(pod *corev1.Pod) int32 {
+	var n int32
+	for _, status := range pod.Status.ContainerStatuses {
+		n += status.RestartCount
+	}
+	return n
+}
+
 // crashes is after how many restarts a container that is backing off counts as one that cannot start.
 const crashes = 2
 
 // failing is why a pod cannot come up, in the runtime's own words; empty while it may.
 func failing(pod *corev1.Pod) string {
-	if pod.Status.Phase == corev1.PodFailed {
-		return pod.Status.Reason + " " + pod.Status.Message
-	}
 	statuses := append(append([]corev1.ContainerStatus(nil), pod.Status.InitContainerStatuses...), pod.Status.ContainerStatuses...)
 	for _, status := range statuses {
 		waiting := status.State.Waiting

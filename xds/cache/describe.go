@@ -20,6 +20,14 @@ type RowState struct {
 
 // Describe lists a proxy's state by type.
 func (p *Proxy) Describe() []State {
+	out := p.copyState()
+	for _, state := range out {
+		sort.Slice(state.Rows, func(i, j int) bool { return state.Rows[i].Name < state.Rows[j].Name })
+	}
+	return out
+}
+
+func (p *Proxy) copyState() []State {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var out []State
@@ -39,14 +47,14 @@ func (p *Proxy) Describe() []State {
 			names[name] = true
 		}
 		for name := range names {
-			row := RowState{Name: name, Sent: t.sent[name], Acked: t.acked[name], Undecided: t.pendingRemoval(name), Refused: t.refused[name].Message}
+			row := RowState{Name: name, Sent: t.sent[name], Acked: t.acked[name], Undecided: t.pendingRemoval(name),
+				Refused: t.refused[name].Message}
 			_, row.Subscribed = t.subscribed[name]
 			if r := t.rows[name]; r != nil {
 				row.Want, row.Owner = r.Version, r.Owner.String()
 			}
 			state.Rows = append(state.Rows, row)
 		}
-		sort.Slice(state.Rows, func(i, j int) bool { return state.Rows[i].Name < state.Rows[j].Name })
 		out = append(out, state)
 	}
 	return out

@@ -16,7 +16,8 @@ type Proxy struct {
 	// stream is the ADS stream of now, 0 for none. Answers on an older one count for nothing.
 	stream    int64
 	connected bool
-	lastSeen  time.Time
+	// away is since when it is not connected.
+	away time.Time
 	// changed is closed and replaced whenever the ledger moves.
 	changed chan struct{}
 	// moved gathers what moved until somebody takes it; onMove is told that there is something.
@@ -24,8 +25,8 @@ type Proxy struct {
 	onMove func()
 }
 
-func newProxy(id string) *Proxy {
-	return &Proxy{ID: id, tables: map[Type]*table{}, changed: make(chan struct{}), moved: map[Type]map[string]struct{}{}}
+func newProxy(id string, now time.Time) *Proxy {
+	return &Proxy{ID: id, away: now, tables: map[Type]*table{}, changed: make(chan struct{}), moved: map[Type]map[string]struct{}{}}
 }
 
 func (p *Proxy) table(typ Type) *table {
@@ -171,6 +172,11 @@ func (t *table) pendingRemoval(name string) bool {
 			}
 		}
 	}
+	for _, removed := range t.again {
+		if removed == name {
+			return true
+		}
+	}
 	for _, content := range t.batches {
 		if version, ok := content[name]; ok && version == "" {
 			return true
@@ -197,12 +203,11 @@ func (p *Proxy) Subscribed(typ Type, name string) bool {
 	return ok
 }
 
-// Synced reports whether the proxy is connected and has accepted everything of the type.
-func (p *Proxy) Synced(typ Type) bool {
+// Asked reports whether the proxy has asked for the type on its present stream; before it did, nobody knows what it has.
+func (p *Proxy) Asked(typ Type) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	t := p.table(typ)
-	return p.connected && t.asked && t.answered && t.queued == nil && len(t.batches) == 0 && len(t.dirty) == 0
+	return p.connected && p.table(typ).asked
 }
 
 // Refused returns the proxy's refusal of the row as it should be now.
@@ -262,6 +267,13 @@ func (p *Proxy) Connected() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.connected
+}
+
+// Away reports whether no ADS stream is open, and since when.
+func (p *Proxy) Away() (since time.Time, away bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.away, !p.connected
 }
 
 // WaitCurrent returns when the proxy has accepted the row as it should be at that moment, or with the context's error,

@@ -26,6 +26,8 @@ type Cache struct {
 	// told of a stream's end.
 	OnFirst      func(proxyID string, typ Type)
 	OnDisconnect func(proxyID string)
+	// Now is the clock.
+	Now func() time.Time
 
 	mu      sync.Mutex
 	proxies map[string]*Proxy
@@ -47,6 +49,7 @@ type stream struct {
 func New(authorize Authorize) *Cache {
 	return &Cache{
 		authorize: authorize,
+		Now:       time.Now,
 		proxies:   map[string]*Proxy{},
 		streams:   map[int64]*stream{},
 		requests:  map[*discovery.DeltaDiscoveryRequest]*stream{},
@@ -57,9 +60,14 @@ func New(authorize Authorize) *Cache {
 func (c *Cache) Proxy(id string) *Proxy {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.proxy(id)
+}
+
+// proxy is Proxy for callers that hold mu.
+func (c *Cache) proxy(id string) *Proxy {
 	p, ok := c.proxies[id]
 	if !ok {
-		p = newProxy(id)
+		p = newProxy(id, c.Now())
 		c.proxies[id] = p
 	}
 	return p
@@ -74,11 +82,21 @@ func (c *Cache) Watch(id string, f func()) {
 	p.onMove = f
 }
 
-// Forget drops a proxy that will not come back.
-func (c *Cache) Forget(id string) {
+// Forget drops a proxy and its rows. One that is connected stays; then it reports false.
+func (c *Cache) Forget(id string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	p, ok := c.proxies[id]
+	if !ok {
+		return true
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.connected {
+		return false
+	}
 	delete(c.proxies, id)
+	return true
 }
 
 // Proxies lists the IDs of all proxies known.
@@ -148,15 +166,18 @@ func (c *Cache) OnStreamDeltaRequest(id int64, request *discovery.DeltaDiscovery
 	return nil
 }
 
-// connect makes the stream the proxy's present one.
+// connect makes the stream the proxy's present one. It is one step with the look-up, so that no proxy is forgotten
+// between them.
 func (c *Cache) connect(s *stream, proxyID string) *Proxy {
-	p := c.Proxy(proxyID)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p := c.proxy(proxyID)
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	for _, t := range p.tables {
 		t.forgetClient()
 	}
-	p.stream, p.connected, p.lastSeen = s.id, true, time.Now()
-	p.mu.Unlock()
+	p.stream, p.connected = s.id, true
 	return p
 }
 
@@ -217,7 +238,6 @@ func (c *Cache) CreateDeltaWatch(request *discovery.DeltaDiscoveryRequest, subsc
 	t.subscribe(request.GetResourceNamesSubscribe(), first)
 	t.unsubscribe(request.GetResourceNamesUnsubscribe())
 	t.asked, t.open, t.request, t.out = true, true, request, out
-	p.lastSeen = time.Now()
 	p.flush()
 	if subscribed := request.GetResourceNamesSubscribe(); len(subscribed) > 0 {
 		p.ledgerMoved(typ, subscribed...)
@@ -272,7 +292,7 @@ func (c *Cache) OnDeltaStreamClosed(id int64, _ *core.Node) {
 		for _, t := range p.tables {
 			t.forgetClient()
 		}
-		p.stream, p.connected = 0, false
+		p.stream, p.connected, p.away = 0, false, c.Now()
 		p.ledgerMoved("")
 	}
 	p.mu.Unlock()

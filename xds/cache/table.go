@@ -24,8 +24,10 @@ type table struct {
 	sent        map[string]string
 	acked       map[string]string
 	refused     map[string]Refusal
-	// alone lists rows of a refused response, to be sent one by one.
-	alone []string
+	// again lists removals of a refused response, to be sent on their own; alone lists its rows, to be sent one by one
+	// after them. tries counts how often each of those was: what it clashed with may be put right by one that follows.
+	again, alone []string
+	tries        map[string]int
 	// queued is a response that the stream's goroutine has not picked up yet.
 	queued *discovery.DeltaDiscoveryResponse
 	// batches are the responses without an answer, by nonce.
@@ -46,7 +48,8 @@ func newTable() *table {
 // forgetClient drops what is known of the client when its stream ends: a new one tells anew.
 func (t *table) forgetClient() {
 	t.asked, t.open, t.answered = false, false, false
-	t.request, t.out, t.queued, t.alone = nil, nil, nil, nil
+	t.request, t.out, t.queued, t.again, t.alone = nil, nil, nil, nil, nil
+	t.tries = map[string]int{}
 	t.subscribed = map[string]struct{}{}
 	t.sent = map[string]string{}
 	t.acked = map[string]string{}
@@ -103,8 +106,11 @@ func (t *table) next(typ Type) *discovery.DeltaDiscoveryResponse {
 	if !t.open || t.queued != nil || len(t.batches) >= maxUnacked {
 		return nil
 	}
-	if len(t.alone) > 0 {
-		return t.nextAlone(typ)
+	if response := t.nextAgain(typ); response != nil {
+		return response
+	}
+	if response := t.nextAlone(typ); response != nil {
+		return response
 	}
 	response := &discovery.DeltaDiscoveryResponse{TypeUrl: typ}
 	for name := range t.dirty {
@@ -113,6 +119,23 @@ func (t *table) next(typ Type) *discovery.DeltaDiscoveryResponse {
 	}
 	// The first answer is owed even when it is empty: a listener waits for its virtual hosts.
 	if len(response.Resources) == 0 && len(response.RemovedResources) == 0 && (t.answered || len(t.batches) > 0) {
+		return nil
+	}
+	return response
+}
+
+func (t *table) nextAgain(typ Type) *discovery.DeltaDiscoveryResponse {
+	if len(t.again) == 0 {
+		return nil
+	}
+	response := &discovery.DeltaDiscoveryResponse{TypeUrl: typ}
+	for _, name := range t.again {
+		if _, exists := t.rows[name]; !exists {
+			response.RemovedResources = append(response.RemovedResources, name)
+		}
+	}
+	t.again = nil
+	if len(response.RemovedResources) == 0 {
 		return nil
 	}
 	return response
@@ -167,6 +190,7 @@ func (t *table) accept(content batch) {
 	t.answered = true
 	for name, version := range content {
 		delete(t.refused, name)
+		delete(t.tries, name)
 		if version == "" {
 			if _, again := t.sent[name]; !again {
 				delete(t.acked, name)
@@ -179,22 +203,41 @@ func (t *table) accept(content batch) {
 	}
 }
 
-// refuse handles a NACK: a single row is the culprit, several are tried alone.
+// most is how often a row of a refused response is tried alone.
+const most = 2
+
+// refuse handles a NACK: a row that came alone is the culprit, several are tried alone. Removals beside them count as not
+// done, for Envoy takes virtual hosts whole or not at all; nothing but removals is not tried again.
 func (t *table) refuse(proxy string, typ Type, content batch, message string) (Refusal, bool) {
 	t.answered = true
-	var names []string
+	var names, removals []string
 	for name, version := range content {
 		if version == "" {
-			delete(t.acked, name)
-			continue
+			removals = append(removals, name)
+		} else {
+			names = append(names, name)
 		}
-		names = append(names, name)
 	}
-	if len(names) != 1 {
+	switch {
+	case len(names) == 0:
+		for _, name := range removals {
+			delete(t.acked, name)
+		}
+		return Refusal{}, false
+	case len(content) > 1:
+		t.again = append(t.again, removals...)
+		for _, name := range names {
+			t.tries[name] = 1
+		}
 		t.alone = append(t.alone, names...)
+		return Refusal{}, false
+	case t.tries[names[0]] > 0 && t.tries[names[0]] < most:
+		t.tries[names[0]]++
+		t.alone = append(t.alone, names[0])
 		return Refusal{}, false
 	}
 	name := names[0]
+	delete(t.tries, name)
 	refusal := Refusal{Proxy: proxy, Type: typ, Name: name, Version: content[name], Message: message}
 	if row := t.rows[name]; row != nil {
 		refusal.Owner = row.Owner

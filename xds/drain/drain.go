@@ -25,6 +25,8 @@ type Flights interface {
 // Hold tells whether requests wait for a revision.
 type Hold interface {
 	Waiting(revision model.Key) bool
+	// Arrival returns a channel that is closed when one does; stop ends the watch.
+	Arrival(revision model.Key) (arrived <-chan struct{}, stop func())
 }
 
 // transit is how long a request that a gateway had already sent may be on its way before the replica counts it.
@@ -76,12 +78,16 @@ func (d *Drainer) Empty(ctx context.Context, revision model.Key, remove func(con
 		return err
 	}
 	pods := pods(d.store.Read().ReplicasOf(revision))
-	deadline := d.deadline(revision)
-	since := d.now().Add(transit)
+	arrived, stop := d.hold.Arrival(revision)
+	defer stop()
+	w := d.flightsOf(revision)
 	for _, pod := range pods {
-		if !d.settle(ctx, pod, since, deadline, func() bool { return d.hold.Waiting(revision) }) {
+		if d.settle(ctx, pod, w, arrived) == interrupted {
 			return errDemand(ctx)
 		}
+	}
+	if d.hold.Waiting(revision) {
+		return ErrDemand
 	}
 	// From here on the replicas are on their way out: they are not to be used again, whatever their pods say.
 	d.mark(pods, true)
@@ -111,11 +117,10 @@ func (d *Drainer) drained(ctx context.Context, revision model.Key, victims []mod
 	if err := d.gateways.Drained(ctx, revision); err != nil {
 		return err
 	}
-	deadline := d.deadline(revision)
-	since := d.now().Add(transit)
+	w := d.flightsOf(revision)
 	for _, pod := range victims {
-		if !d.settle(ctx, pod, since, deadline, func() bool { return false }) {
-			return errDemand(ctx)
+		if d.settle(ctx, pod, w, nil) == interrupted {
+			return context.Cause(ctx)
 		}
 	}
 	return nil
@@ -133,44 +138,66 @@ func (d *Drainer) Leaving(ctx context.Context, pod model.Key) bool {
 		d.log.Warn("pod leaves before every gateway knew", "pod", pod.String(), "error", err)
 		return false
 	}
-	return d.settle(ctx, pod, d.now().Add(transit), d.deadline(revision), func() bool { return false })
+	return d.settle(ctx, pod, d.flightsOf(revision), nil) == settled
 }
 
-// settle waits until a replica has nothing in flight. It reports false when it was stopped or the context ended; past the
-// deadline nobody waits for an answer any more.
-func (d *Drainer) settle(ctx context.Context, pod model.Key, since, deadline time.Time, stop func() bool) bool {
+// window is which reports of flights count, and until when one waits for their end.
+type window struct{ since, deadline time.Time }
+
+// flightsOf counts from now on: every gateway sends elsewhere.
+func (d *Drainer) flightsOf(revision model.Key) window {
+	now := d.now()
+	within := forever
+	if r, ok := d.store.Read().Revision(revision); ok && r.Timeouts.Request > 0 {
+		within = r.Timeouts.Request + margin
+	}
+	return window{since: now.Add(transit), deadline: now.Add(within)}
+}
+
+// ending is how a wait for a replica's requests ended.
+type ending int
+
+const (
+	// settled: it has none.
+	settled ending = iota
+	// overdue: it has some past the deadline, and nobody waits for their answers any more.
+	overdue
+	// interrupted: the wait was stopped, or the context ended.
+	interrupted
+)
+
+// settle waits until a replica has nothing in flight.
+func (d *Drainer) settle(ctx context.Context, pod model.Key, w window, stop <-chan struct{}) ending {
 	for {
-		if stop() || ctx.Err() != nil {
-			return false
+		select {
+		case <-stop:
+			return interrupted
+		case <-ctx.Done():
+			return interrupted
+		default:
 		}
 		replica, ok := d.store.Read().Replica(pod)
 		if !ok || !replica.Programmed {
-			return true
+			return settled
 		}
-		active, reported, changed := d.flights.InFlight(replica.Proxy, pod, since)
+		active, reported, changed := d.flights.InFlight(replica.Proxy, pod, w.since)
 		if reported && active == 0 {
-			return true
+			return settled
 		}
-		left := deadline.Sub(d.now())
+		left := w.deadline.Sub(d.now())
 		if left <= 0 {
 			d.log.Warn("replica leaves with requests in flight: their time is over", "pod", pod.String(), "active", active)
-			return true
+			return overdue
 		}
 		timer := time.NewTimer(left)
 		select {
 		case <-changed:
 		case <-timer.C:
+		case <-stop:
 		case <-ctx.Done():
 		}
 		timer.Stop()
 	}
-}
-
-func (d *Drainer) deadline(revision model.Key) time.Time {
-	if r, ok := d.store.Read().Revision(revision); ok && r.Timeouts.Request > 0 {
-		return d.now().Add(r.Timeouts.Request + margin)
-	}
-	return d.now().Add(forever)
 }
 
 func (d *Drainer) mark(pods []model.Key, draining bool) {

@@ -147,7 +147,9 @@ func healthStatus(h model.Health) corev3.HealthStatus {
 }
 
 // QueueOf is how many requests wait before one replica of this concurrency at most.
-func QueueOf(concurrency uint32) uint32 { return max(concurrency*pendingPerSlot, minPending) }
+func QueueOf(concurrency uint32) uint32 {
+	return uint32(min(max(uint64(concurrency)*pendingPerSlot, minPending), unlimited))
+}
 
 // AppCluster is how a replica's proxy reaches the app, with the revision's concurrency as its breaker: HTTP/1.1 has one
 // request a connection, so max_connections is the limit and the pending queue is the queue; over HTTP/2 it is one

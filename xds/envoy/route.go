@@ -130,11 +130,12 @@ func setHeaders(headers []model.Header) []*corev3.HeaderValueOption {
 	return out
 }
 
-// neverSeenByApp retries on another replica only while no replica can have seen the request.
+// neverSeenByApp retries, on another replica if there is one, only while no replica can have seen the request. The tries
+// span about a second: a replica's proxy that was killed is back by then.
 func neverSeenByApp() *routev3.RetryPolicy {
 	return &routev3.RetryPolicy{
 		RetryOn:    "connect-failure,refused-stream,reset-before-request",
-		NumRetries: uint32Value(5),
+		NumRetries: uint32Value(12),
 		RetryHostPredicate: []*routev3.RetryPolicy_RetryHostPredicate{{
 			Name:       "envoy.retry_host_predicates.previous_hosts",
 			ConfigType: &routev3.RetryPolicy_RetryHostPredicate_TypedConfig{TypedConfig: mustAny(&previoushostsv3.PreviousHostsPredicate{})},
@@ -142,7 +143,7 @@ func neverSeenByApp() *routev3.RetryPolicy {
 		HostSelectionRetryMaxAttempts: 5,
 		RetryBackOff: &routev3.RetryPolicy_RetryBackOff{
 			BaseInterval: duration(5 * time.Millisecond),
-			MaxInterval:  duration(100 * time.Millisecond),
+			MaxInterval:  duration(250 * time.Millisecond),
 		},
 	}
 }

@@ -39,7 +39,7 @@ type Revision struct {
 	Failed string
 }
 
-// Demand is told how many requests are held for a revision, at each change.
+// Demand is told how many requests are held for a revision, at each change. It must neither block nor call the hold back.
 type Demand interface {
 	Held(revision model.Key, held int)
 }
@@ -103,53 +103,68 @@ type Hold struct {
 	world    World
 	demand   Demand
 
+	// telling keeps what the demand is told in the order in which it happened. It is taken before mu.
+	telling sync.Mutex
+
+	// mu guards the queues. No foreign code runs under it.
 	mu sync.Mutex
 	// queues are by revision; the zero key's is for plain services, whose requests wait for their gateway only.
-	queues map[model.Key]*queue
-	total  int
-	stats  *metrics
+	queues   map[model.Key]*queue
+	arrivals map[model.Key]map[chan struct{}]struct{}
+	total    int
+	stats    *metrics
 }
 
 // New makes a hold.
 func New(settings Settings, gateways Gateways, world World, demand Demand) *Hold {
 	return &Hold{
 		settings: settings, gateways: gateways, world: world, demand: demand,
-		queues: map[model.Key]*queue{}, stats: newMetrics(),
+		queues: map[model.Key]*queue{}, arrivals: map[model.Key]map[chan struct{}]struct{}{}, stats: newMetrics(),
 	}
 }
 
-// queue is one revision's waiting requests, oldest first, and what it has free.
-type queue struct {
-	waiting []*entry
-	slots   slots
-}
-
-type entry struct {
-	request Request
-	choice  Choice
-	arrived time.Time
-	// verdict receives exactly one answer.
-	verdict chan Verdict
-	// left is when the check was cancelled; the entry keeps its place for a moment.
-	left time.Time
-}
-
 // Waiting reports whether requests for the revision are held.
-func (h *Hold) Waiting(revision model.Key) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	q, ok := h.queues[revision]
-	return ok && len(q.waiting) > 0
-}
+func (h *Hold) Waiting(revision model.Key) bool { return h.Held(revision) > 0 }
 
 // Held returns how many requests are held for a revision.
 func (h *Hold) Held(revision model.Key) int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if q, ok := h.queues[revision]; ok {
-		return len(q.waiting)
+		return q.size
 	}
 	return 0
+}
+
+// Arrival returns a channel that is closed when a request is held for the revision, or is already. stop ends the watch.
+func (h *Hold) Arrival(revision model.Key) (arrived <-chan struct{}, stop func()) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	ch := make(chan struct{})
+	if q, ok := h.queues[revision]; ok && q.size > 0 {
+		close(ch)
+		return ch, func() {}
+	}
+	if h.arrivals[revision] == nil {
+		h.arrivals[revision] = map[chan struct{}]struct{}{}
+	}
+	h.arrivals[revision][ch] = struct{}{}
+	return ch, func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		delete(h.arrivals[revision], ch)
+		if len(h.arrivals[revision]) == 0 {
+			delete(h.arrivals, revision)
+		}
+	}
+}
+
+// announce closes the channels of those who watch for an arrival. The caller holds mu.
+func (h *Hold) announce(revision model.Key) {
+	for ch := range h.arrivals[revision] {
+		close(ch)
+	}
+	delete(h.arrivals, revision)
 }
 
 // Check decides on a request and returns when it is decided.
@@ -164,7 +179,7 @@ func (h *Hold) Check(ctx context.Context, request Request) Verdict {
 }
 
 func (h *Hold) check(ctx context.Context, request Request, arrived time.Time) Verdict {
-	choice, verdict := h.resolve(request)
+	choice, vhost, verdict := h.resolve(request)
 	if verdict != nil {
 		return *verdict
 	}
@@ -179,7 +194,7 @@ func (h *Hold) check(ctx context.Context, request Request, arrived time.Time) Ve
 		}
 		revision = known
 	}
-	e, verdict := h.enter(request, choice, arrived)
+	e, verdict := h.enter(&entry{request: request, choice: choice, vhost: vhost, arrived: arrived, verdict: make(chan Verdict, 1)})
 	if verdict != nil {
 		return *verdict
 	}
@@ -189,81 +204,82 @@ func (h *Hold) check(ctx context.Context, request Request, arrived time.Time) Ve
 	return h.wait(ctx, e, revision)
 }
 
-// resolve finds where a request goes.
-func (h *Hold) resolve(request Request) (Choice, *Verdict) {
+// resolve finds where a request goes, and by which virtual host.
+func (h *Hold) resolve(request Request) (Choice, string, *Verdict) {
 	if !request.Revision.IsZero() {
 		revision, ok := h.world.Revision(request.Revision)
 		if !ok {
-			return Choice{}, &Verdict{Code: Unavailable, Reason: fmt.Sprintf("revision %s does not exist any more", request.Revision)}
+			return Choice{}, "", &Verdict{Code: Unavailable, Reason: fmt.Sprintf("revision %s does not exist any more", request.Revision)}
 		}
 		// Envoy has routed the request already: nothing is set and no cluster is named.
-		return Choice{Cluster: revision.Cluster, Revision: request.Revision}, nil
+		return Choice{Cluster: revision.Cluster, Revision: request.Revision}, "", nil
 	}
-	route, verdict := h.route(request)
+	route, vhost, verdict := h.route(request)
 	if verdict != nil {
-		return Choice{}, verdict
+		return Choice{}, "", verdict
 	}
 	choice, ok := Pick(route, rand.Float64())
 	if !ok {
-		return Choice{}, &Verdict{Code: Unavailable, Reason: "no share of the traffic goes anywhere"}
+		return Choice{}, "", &Verdict{Code: Unavailable, Reason: "no share of the traffic goes anywhere"}
 	}
-	return choice, nil
+	return choice, vhost, nil
 }
 
-func (h *Hold) route(request Request) (model.Route, *Verdict) {
+func (h *Hold) route(request Request) (route model.Route, name string, verdict *Verdict) {
 	host := HostName(request.Host)
 	vhost, ok := h.world.VHost(request.Config, host)
 	if !ok {
-		return model.Route{}, &Verdict{Code: NotFound, Reason: fmt.Sprintf("no service has the host %q", host)}
+		return model.Route{}, "", &Verdict{Code: NotFound, Reason: fmt.Sprintf("no service has the host %q", host)}
 	}
-	route, ok := Match(vhost, request)
+	route, ok = Match(vhost, request)
 	if !ok {
-		return model.Route{}, &Verdict{Code: NotFound, Reason: fmt.Sprintf("host %q has no route for this path and these headers", host)}
+		return model.Route{}, "", &Verdict{Code: NotFound, Reason: fmt.Sprintf("host %q has no route for this path and these headers", host)}
 	}
-	return route, nil
+	return route, vhost.Name, nil
 }
 
 // enter puts a request into its queue. One that was here before, and was cancelled a moment ago, takes its old place.
-func (h *Hold) enter(request Request, choice Choice, arrived time.Time) (*entry, *Verdict) {
+func (h *Hold) enter(e *entry) (*entry, *Verdict) {
+	revision := e.choice.Revision
 	h.mu.Lock()
-	q, ok := h.queues[choice.Revision]
+	q, ok := h.queues[revision]
 	if !ok {
-		q = &queue{}
-		h.queues[choice.Revision] = q
+		q = newQueue()
+		h.queues[revision] = q
 	}
-	e := &entry{request: request, choice: choice, arrived: arrived, verdict: make(chan Verdict, 1)}
-	for i, old := range q.waiting {
-		if !old.left.IsZero() && request.ID != "" && old.request.ID == request.ID && old.request.Gateway == request.Gateway {
-			e.arrived = old.arrived
-			q.waiting[i] = e
-			h.mu.Unlock()
-			return e, nil
-		}
+	if q.resume(e) {
+		h.mu.Unlock()
+		return e, nil
 	}
-	if len(q.waiting) >= h.settings.PerRevision || h.total >= h.settings.Total {
+	if q.size >= h.settings.PerRevision || h.total >= h.settings.Total {
+		h.tidy(revision, q)
 		h.mu.Unlock()
 		h.stats.refused.Inc()
-		return nil, &Verdict{Code: Full, Reason: fmt.Sprintf("too many requests wait for %s", choice.Revision)}
+		return nil, &Verdict{Code: Full, Reason: fmt.Sprintf("too many requests wait for %s", revision)}
 	}
-	q.waiting = append(q.waiting, e)
+	q.push(e)
 	h.total++
-	held := len(q.waiting)
+	h.announce(revision)
 	h.mu.Unlock()
-	h.stats.held.Set(float64(h.totalHeld()))
-	h.tell(choice.Revision, held)
+	h.tell(revision)
 	return e, nil
 }
 
-func (h *Hold) totalHeld() int {
+// tell says how many are held now, and returns it.
+func (h *Hold) tell(revision model.Key) int {
+	h.telling.Lock()
+	defer h.telling.Unlock()
 	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.total
-}
-
-func (h *Hold) tell(revision model.Key, held int) {
+	held, total := 0, h.total
+	if q, ok := h.queues[revision]; ok {
+		held = q.size
+	}
+	h.mu.Unlock()
+	h.stats.held.Set(float64(total))
 	if !revision.IsZero() {
 		h.demand.Held(revision, held)
 	}
+	return held
 }
 
 // wait returns the verdict, or takes the request out when its client or its time is gone.
@@ -284,8 +300,17 @@ func (h *Hold) wait(ctx context.Context, e *entry, revision Revision) Verdict {
 		}
 		return h.finish(e, <-e.verdict)
 	case <-ctx.Done():
-		h.leave(e)
+		if !h.leave(e) {
+			h.giveBack(e, <-e.verdict)
+		}
 		return Verdict{Code: Gone}
+	}
+}
+
+// giveBack frees the slot of a request that was let go when nobody waited for the answer any more.
+func (h *Hold) giveBack(e *entry, verdict Verdict) {
+	if verdict.Code == Go && verdict.Counted {
+		h.Done(e.request.Gateway, verdict.Choice.Revision)
 	}
 }
 
@@ -295,45 +320,41 @@ func (h *Hold) finish(e *entry, verdict Verdict) Verdict {
 	return verdict
 }
 
-// leave marks a cancelled check. If the gateway does not ask again soon, the request is gone and counts no more.
-func (h *Hold) leave(e *entry) {
+// leave marks a cancelled check; it reports false when it has its verdict. If the gateway does not ask again soon, the
+// request is gone and counts no more.
+func (h *Hold) leave(e *entry) bool {
 	h.mu.Lock()
-	e.left = h.settings.Now()
+	q := h.queues[e.choice.Revision]
+	kept := q != nil && q.suspend(e)
 	h.mu.Unlock()
-	time.AfterFunc(h.settings.Linger, func() { h.remove(e) })
-}
-
-// remove takes an entry out of its queue; it reports false when it was out already.
-func (h *Hold) remove(e *entry) bool {
-	revision := e.choice.Revision
-	h.mu.Lock()
-	q := h.queues[revision]
-	at := -1
-	if q != nil {
-		for i, other := range q.waiting {
-			if other == e {
-				at = i
-				break
-			}
-		}
+	if !kept {
+		return h.remove(e)
 	}
-	if at < 0 {
-		h.mu.Unlock()
-		return false
-	}
-	q.waiting = append(q.waiting[:at], q.waiting[at+1:]...)
-	h.total--
-	held := len(q.waiting)
-	h.mu.Unlock()
-	h.emptied(revision, held)
+	time.AfterFunc(h.settings.Linger, func() { h.takeOut(e, (*queue).expire) })
 	return true
 }
 
-// emptied tells the change of a queue to those who act on it.
-func (h *Hold) emptied(revision model.Key, held int) {
-	h.stats.held.Set(float64(h.totalHeld()))
-	h.tell(revision, held)
-	if held == 0 {
+// remove takes a waiting request out of its queue; it reports false when it was out already.
+func (h *Hold) remove(e *entry) bool { return h.takeOut(e, (*queue).remove) }
+
+func (h *Hold) takeOut(e *entry, how func(*queue, *entry) bool) bool {
+	revision := e.choice.Revision
+	h.mu.Lock()
+	q := h.queues[revision]
+	if q == nil || !how(q, e) {
+		h.mu.Unlock()
+		return false
+	}
+	h.total--
+	h.tidy(revision, q)
+	h.mu.Unlock()
+	h.changed(revision)
+	return true
+}
+
+// changed tells that fewer are held to those who act on it.
+func (h *Hold) changed(revision model.Key) {
+	if h.tell(revision) == 0 {
 		h.gateways.Refresh(revision)
 	}
 }
@@ -344,7 +365,7 @@ func (h *Hold) Revisions() []model.Key {
 	defer h.mu.Unlock()
 	var out []model.Key
 	for key, q := range h.queues {
-		if len(q.waiting) > 0 && !key.IsZero() {
+		if q.size > 0 && !key.IsZero() {
 			out = append(out, key)
 		}
 	}

@@ -26,15 +26,10 @@ func (h *Hold) Release(revision model.Key) {
 	for at := range places {
 		places[at] = h.gateways.Ready(at.gateway, at.cluster)
 	}
-	load := h.world.Load(revision)
-	released, held := h.letGo(revision, places, load)
-	if released > 0 {
-		h.emptied(revision, held)
+	if h.letGo(revision, places, h.world.Load(revision)) {
+		h.changed(revision)
 	}
 }
-
-// place is where a request waits: at a gateway, for a cluster.
-type place struct{ gateway, cluster string }
 
 // places lists where requests wait for a revision.
 func (h *Hold) places(revision model.Key) map[place]int {
@@ -44,38 +39,34 @@ func (h *Hold) places(revision model.Key) map[place]int {
 	if !ok || len(q.waiting) == 0 {
 		return nil
 	}
-	out := map[place]int{}
-	for _, e := range q.waiting {
-		out[place{e.request.Gateway, e.choice.Cluster}] = 0
+	out := make(map[place]int, len(q.waiting))
+	for at := range q.waiting {
+		out[at] = 0
 	}
 	return out
 }
 
 // letGo releases with what is known of the places; who came to another place since is looked at by his own call.
-func (h *Hold) letGo(revision model.Key, ready map[place]int, load Load) (released, held int) {
+func (h *Hold) letGo(revision model.Key, ready map[place]int, load Load) (some bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	q := h.queues[revision]
 	if q == nil {
-		return 0, 0
+		return false
 	}
-	kept := make([]*entry, 0, len(q.waiting))
-	for _, e := range q.waiting {
-		n := ready[place{e.request.Gateway, e.choice.Cluster}]
-		free, unlimited := q.slots.free(load, n)
-		if !e.left.IsZero() || n == 0 || (!unlimited && free == 0) {
-			kept = append(kept, e)
-			continue
+	counted := load.Concurrency > 0
+	free := func(ready int) bool { return !counted || q.slots.free(load, ready) > 0 }
+	for e := q.oldest(ready, free); e != nil; e = q.oldest(ready, free) {
+		q.remove(e)
+		h.total--
+		if counted {
+			q.slots.take(e.request.Gateway, h.settings.Now())
 		}
-		released++
-		if !unlimited {
-			q.slots.take(e.request.Gateway)
-		}
-		e.verdict <- Verdict{Code: Go, Choice: e.choice, Counted: !unlimited}
+		e.verdict <- Verdict{Code: Go, Choice: e.choice, Counted: counted}
+		some = true
 	}
-	q.waiting = kept
-	h.total -= released
-	return released, len(kept)
+	h.tidy(revision, q)
+	return some
 }
 
 // Done is told that a request which was let go, and counted, has ended.
@@ -89,13 +80,28 @@ func (h *Hold) Done(gateway string, revision model.Key) {
 	h.Release(revision)
 }
 
+// Measured is told how many requests a revision's replicas have, queued ones included, and lets go what that frees. The
+// end of a request whose client left just as it was let go is reported by nobody: what no replica has is not counted for
+// ever.
+func (h *Hold) Measured(revision model.Key, busy int) {
+	h.mu.Lock()
+	q, ok := h.queues[revision]
+	if ok {
+		q.slots.trim(busy, h.settings.Now())
+		h.tidy(revision, q)
+	}
+	h.mu.Unlock()
+	if ok {
+		h.Release(revision)
+	}
+}
+
 // Lost is told that a gateway reports no more: what it had is gone with it.
 func (h *Hold) Lost(gateway string) {
 	h.mu.Lock()
 	var freed []model.Key
 	for revision, q := range h.queues {
-		if q.slots.outstanding[gateway] > 0 {
-			delete(q.slots.outstanding, gateway)
+		if q.slots.lose(gateway) {
 			freed = append(freed, revision)
 		}
 		h.tidy(revision, q)
@@ -108,55 +114,87 @@ func (h *Hold) Lost(gateway string) {
 
 // tidy drops a queue that says nothing. The caller holds mu.
 func (h *Hold) tidy(revision model.Key, q *queue) {
-	if len(q.waiting) == 0 && len(q.slots.outstanding) == 0 {
+	if q.size == 0 && len(q.slots.outstanding) == 0 {
 		delete(h.queues, revision)
 	}
 }
 
 // Fail answers everybody who waits for a revision that can never answer.
 func (h *Hold) Fail(revision model.Key, reason string) {
-	h.dismiss(revision, func(*entry) (Verdict, bool) {
-		return Verdict{Code: Unavailable, Reason: fmt.Sprintf("revision %s cannot start: %s", revision, reason)}, true
+	verdict := Verdict{Code: Unavailable, Reason: fmt.Sprintf("revision %s cannot start: %s", revision, reason)}
+	h.dismiss(revision, func(*entry) (Verdict, bool) { return verdict, true })
+}
+
+// Deleted routes those anew who wait for a revision that does not exist any more; those for whom Envoy has picked it are
+// answered.
+func (h *Hold) Deleted(revision model.Key) {
+	verdict := Verdict{Code: Unavailable, Reason: fmt.Sprintf("revision %s does not exist any more", revision)}
+	h.dismiss(revision, func(e *entry) (Verdict, bool) {
+		if e.vhost == "" {
+			return verdict, true
+		}
+		return Verdict{Code: reroute}, true
 	})
 }
 
-// Rerouted looks again at who waits for a revision after traffic was moved: those whose host no longer gives it a share
-// are routed anew.
-func (h *Hold) Rerouted(revision model.Key) {
-	h.dismiss(revision, func(e *entry) (Verdict, bool) {
-		// Envoy has picked for those of an active virtual host; the pick stays theirs.
-		if !e.request.Revision.IsZero() {
-			return Verdict{}, false
+// Rerouted looks again at who came by one of these virtual hosts, after they were changed: those whose host no longer
+// gives their cluster a share are routed anew. Where Envoy has picked, the pick stays.
+func (h *Hold) Rerouted(vhosts map[string]struct{}) {
+	for revision, entries := range h.cameBy(vhosts) {
+		verdicts := make(map[*entry]Verdict, len(entries))
+		for _, e := range entries {
+			route, _, gone := h.route(e.request)
+			switch {
+			case gone != nil:
+				verdicts[e] = *gone
+			case !serves(route, e.choice.Cluster):
+				verdicts[e] = Verdict{Code: reroute}
+			}
 		}
-		route, gone := h.route(e.request)
-		if gone != nil {
-			return *gone, true
-		}
-		return Verdict{Code: reroute}, !serves(route, revision)
-	})
+		h.dismiss(revision, func(e *entry) (Verdict, bool) {
+			verdict, out := verdicts[e]
+			return verdict, out
+		})
+	}
+}
+
+// cameBy lists the requests that wait by one of these virtual hosts.
+func (h *Hold) cameBy(vhosts map[string]struct{}) map[model.Key][]*entry {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	out := map[model.Key][]*entry{}
+	for revision, q := range h.queues {
+		q.each(func(e *entry) {
+			if _, touched := vhosts[e.vhost]; touched {
+				out[revision] = append(out[revision], e)
+			}
+		})
+	}
+	return out
 }
 
 // dismiss takes out the entries for which f has a verdict.
 func (h *Hold) dismiss(revision model.Key, f func(*entry) (Verdict, bool)) {
 	h.mu.Lock()
 	q, ok := h.queues[revision]
-	if !ok || len(q.waiting) == 0 {
+	if !ok {
 		h.mu.Unlock()
 		return
 	}
-	kept := make([]*entry, 0, len(q.waiting))
-	for _, e := range q.waiting {
-		if verdict, out := f(e); out {
+	var out []*entry
+	q.each(func(e *entry) {
+		if verdict, dismissed := f(e); dismissed {
 			e.verdict <- verdict
-		} else {
-			kept = append(kept, e)
+			out = append(out, e)
 		}
+	})
+	for _, e := range out {
+		q.remove(e)
 	}
-	dismissed := len(q.waiting) - len(kept)
-	q.waiting = kept
-	h.total -= dismissed
+	h.total -= len(out)
+	h.tidy(revision, q)
 	h.mu.Unlock()
-	if dismissed > 0 {
-		h.emptied(revision, len(kept))
+	if len(out) > 0 {
+		h.changed(revision)
 	}
 }

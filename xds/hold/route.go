@@ -82,10 +82,10 @@ func Pick(route model.Route, dice float64) (Choice, bool) {
 	return Choice{}, false
 }
 
-// serves reports whether the route still gives the revision a share.
-func serves(route model.Route, revision model.Key) bool {
+// serves reports whether the route still gives the cluster a share.
+func serves(route model.Route, cluster string) bool {
 	for _, split := range route.Splits {
-		if split.Revision == revision && split.Weight > 0 {
+		if split.Cluster == cluster && split.Weight > 0 {
 			return true
 		}
 	}

@@ -8,15 +8,22 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"slices"
 	"sync"
 	"time"
 )
 
-// Keeper keeps the roots across restarts: a file on a laptop, a Secret in a cluster.
+// Keeper keeps the roots across restarts, and for all control planes of a cluster: a file on a laptop, a Secret in a
+// cluster. What it keeps is the truth.
 type Keeper interface {
+	// Load returns what was saved last, or nothing.
 	Load(ctx context.Context) ([]byte, error)
+	// Save fails rather than replace what another control plane saved first.
 	Save(ctx context.Context, data []byte) error
 }
+
+// reload is how often the roots are read again: well within the time in which a new one is only believed.
+const reload = time.Hour
 
 // CA signs.
 type CA struct {
@@ -24,6 +31,9 @@ type CA struct {
 	keeper      Keeper
 	now         func() time.Time
 	log         *slog.Logger
+
+	// rotating lets one rotation run at a time; it is held over the keeper's I/O, mu is not.
+	rotating sync.Mutex
 
 	mu      sync.Mutex
 	roots   []Root
@@ -34,27 +44,31 @@ type CA struct {
 
 // OpenCA loads the roots, or makes the first.
 func OpenCA(ctx context.Context, trustDomain string, keeper Keeper, now func() time.Time, log *slog.Logger) (*CA, error) {
-	data, err := keeper.Load(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("load the CA: %w", err)
-	}
-	roots, err := DecodeRoots(data)
-	if err != nil {
-		return nil, fmt.Errorf("load the CA: %w", err)
-	}
-	ca := &CA{trustDomain: trustDomain, keeper: keeper, now: now, log: log, roots: roots, changed: make(chan struct{})}
+	ca := &CA{trustDomain: trustDomain, keeper: keeper, now: now, log: log, changed: make(chan struct{})}
 	if err := ca.rotate(ctx); err != nil {
 		return nil, err
 	}
 	return ca, nil
 }
 
-// rotate brings the roots up to date and saves them when they changed.
+// rotate reads the roots, brings them up to date and saves them when they changed.
 func (ca *CA) rotate(ctx context.Context) error {
-	ca.mu.Lock()
-	defer ca.mu.Unlock()
-	before := len(ca.roots)
-	plan := Rotate(ca.roots, ca.now())
+	ca.rotating.Lock()
+	defer ca.rotating.Unlock()
+	data, err := ca.keeper.Load(ctx)
+	if err != nil {
+		return fmt.Errorf("load the CA: %w", err)
+	}
+	stored, err := DecodeRoots(data)
+	if err != nil {
+		return fmt.Errorf("load the CA: %w", err)
+	}
+	known := stored
+	if len(stored) == 0 {
+		// Nothing where there was something is an accident: what is known stands.
+		known = ca.known()
+	}
+	plan := Rotate(known, ca.now())
 	if plan.Make {
 		root, err := NewRoot(ca.trustDomain, ca.now())
 		if err != nil {
@@ -63,7 +77,7 @@ func (ca *CA) rotate(ctx context.Context) error {
 		plan = Rotate(append(plan.Keep, root), ca.now())
 		ca.log.Info("new root", "notAfter", root.Certificate.NotAfter)
 	}
-	if changed := before != len(plan.Keep) || !ca.has(plan.Keep); changed {
+	if !same(stored, plan.Keep) {
 		data, err := EncodeRoots(plan.Keep)
 		if err != nil {
 			return err
@@ -71,27 +85,36 @@ func (ca *CA) rotate(ctx context.Context) error {
 		if err := ca.keeper.Save(ctx, data); err != nil {
 			return fmt.Errorf("save the CA: %w", err)
 		}
+	}
+	ca.adopt(plan)
+	return nil
+}
+
+func (ca *CA) known() []Root {
+	ca.mu.Lock()
+	defer ca.mu.Unlock()
+	return ca.roots
+}
+
+func (ca *CA) adopt(plan Rotation) {
+	ca.mu.Lock()
+	defer ca.mu.Unlock()
+	if !same(ca.roots, plan.Keep) {
 		close(ca.changed)
 		ca.changed = make(chan struct{})
 	}
 	ca.roots, ca.signer, ca.again = plan.Keep, plan.Signer, plan.Again
-	return nil
 }
 
-func (ca *CA) has(roots []Root) bool {
-	for i := range roots {
-		if i >= len(ca.roots) || !ca.roots[i].Certificate.Equal(roots[i].Certificate) {
-			return false
-		}
-	}
-	return true
+func same(a, b []Root) bool {
+	return slices.EqualFunc(a, b, func(a, b Root) bool { return a.Certificate.Equal(b.Certificate) })
 }
 
 // Run rotates the roots until the context ends.
 func (ca *CA) Run(ctx context.Context) {
 	for {
 		ca.mu.Lock()
-		wait := max(ca.again.Sub(ca.now()), time.Minute)
+		wait := min(max(ca.again.Sub(ca.now()), time.Minute), reload)
 		ca.mu.Unlock()
 		timer := time.NewTimer(wait)
 		select {

@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"fmt"
 	"log/slog"
-	"strings"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -108,8 +107,8 @@ func (s *Issuer) subject(ctx context.Context, request *agentpb.SignRequest) (Sub
 func (s *Issuer) fromClaims(claims Claims, name string) (Subject, error) {
 	switch claims.Account {
 	case s.Accounts.Gateway:
-		if name == "" || strings.Contains(name, "/") {
-			return Subject{}, status.Error(codes.InvalidArgument, "name: a gateway says which gateway it is")
+		if !model.IsIDPart(name) {
+			return Subject{}, status.Errorf(codes.InvalidArgument, "name: a gateway says which gateway it is, and %q is no name", name)
 		}
 		return Subject{ID: model.EbbID(s.TrustDomain, model.RoleGateway, name)}, nil
 	case s.Accounts.Node:

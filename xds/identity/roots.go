@@ -102,8 +102,12 @@ func Rotate(roots []Root, now time.Time) Rotation {
 	}
 	youngest := out.Keep[len(out.Keep)-1]
 	out.Signer = out.Keep[0]
-	out.Again = youngest.Certificate.NotAfter.Add(-RootTTL / 3)
-	out.Make = !now.Before(out.Again)
+	due := youngest.Certificate.NotAfter.Add(-RootTTL / 3)
+	out.Make = !now.Before(due)
+	out.Again = due
+	if gone := out.Keep[0].Certificate.NotAfter; gone.Before(out.Again) {
+		out.Again = gone
+	}
 	for _, root := range out.Keep {
 		if !now.Before(born(root).Add(settle)) {
 			out.Signer = root

@@ -39,6 +39,18 @@ type Identity struct {
 // IsWorkload reports whether the identity is a pod's.
 func (i Identity) IsWorkload() bool { return i.Role == "" }
 
+// IsIDPart reports whether a name can be part of a SPIFFE ID's path: letters, digits, dots, dashes and underscores.
+func IsIDPart(name string) bool {
+	for _, c := range []byte(name) {
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '.', c == '-', c == '_':
+		default:
+			return false
+		}
+	}
+	return name != "" && name != "." && name != ".."
+}
+
 // ParseID reads a SPIFFE ID of the trust domain.
 func ParseID(trustDomain, id string) (Identity, error) {
 	path, ok := strings.CutPrefix(id, "spiffe://"+trustDomain+"/")
@@ -47,8 +59,8 @@ func ParseID(trustDomain, id string) (Identity, error) {
 	}
 	parts := strings.Split(path, "/")
 	for _, part := range parts {
-		if part == "" {
-			return Identity{}, fmt.Errorf("%q has an empty part", id)
+		if !IsIDPart(part) {
+			return Identity{}, fmt.Errorf("%q has a part that no SPIFFE ID has: %q", id, part)
 		}
 	}
 	switch {

@@ -15,9 +15,11 @@ const (
 // VHost is one group of hosts that are routed alike.
 type VHost struct {
 	// Name is VHostName of the first domain.
-	Name    string
-	Config  RouteConfig
-	Owner   Owner
+	Name   string
+	Config RouteConfig
+	Owner  Owner
+	// Since is when the owner was made: of several that ask for one domain the oldest has it.
+	Since   time.Time
 	Domains []string
 	// Routes are tried in order; the first match wins.
 	Routes []Route

@@ -1,9 +1,6 @@
 package plan
 
 import (
-	"errors"
-	"math"
-	"strings"
 	"sync"
 	"time"
 
@@ -21,29 +18,22 @@ type gateway struct {
 
 	mu       sync.Mutex
 	clusters map[string]*backend
+	// tended are the clusters that time, or an ACK of a virtual host, will change.
+	tended map[string]*backend
 	// passing lists, by virtual host, the clusters that the pushed version passes requests to.
 	passing map[string]map[string]bool
 	// users counts, by cluster, the virtual hosts that pass requests to it.
 	users map[string]int
-}
-
-// backend is a cluster at this gateway.
-type backend struct {
-	cluster model.Cluster
-	// versions are the endpoints that were put, by row version, back to the one accepted last.
-	versions map[string]model.Endpoints
-	// ready counts the ready endpoints that the gateway has accepted.
-	ready int
-	// primedUntil keeps the cluster for a revision that has no replica yet.
-	primedUntil time.Time
-	// unusedSince is when nothing wanted the cluster any more; zero while something does.
-	unusedSince time.Time
+	// leftHosts and leftClusters are what the gateway brought from before this control plane and has to give up.
+	leftHosts, leftClusters map[string]struct{}
 }
 
 func newGateway(all *Gateways, id string) *gateway {
 	gw := &gateway{
 		all: all, id: id, proxy: all.cache.Proxy(id),
-		clusters: map[string]*backend{}, passing: map[string]map[string]bool{}, users: map[string]int{},
+		clusters: map[string]*backend{}, tended: map[string]*backend{},
+		passing: map[string]map[string]bool{}, users: map[string]int{},
+		leftHosts: map[string]struct{}{}, leftClusters: map[string]struct{}{},
 	}
 	var listeners, routes []*cache.Row
 	for _, l := range all.settings.Listeners {
@@ -55,7 +45,7 @@ func newGateway(all *Gateways, id string) *gateway {
 	return gw
 }
 
-// prime puts all that the gateway should have, before it is answered.
+// prime puts all that the gateway should have, before it is answered, and notes what it has beyond that.
 func (gw *gateway) prime() {
 	view := gw.all.store.Read()
 	touched := &store.Touched{
@@ -70,7 +60,17 @@ func (gw *gateway) prime() {
 	for _, v := range view.VHosts() {
 		touched.VHosts[v.Name] = struct{}{}
 	}
+	for _, name := range gw.proxy.Known(cache.VirtualHosts) {
+		touched.VHosts[name] = struct{}{}
+	}
 	gw.follow(view, touched)
+	gw.mu.Lock()
+	defer gw.mu.Unlock()
+	for _, name := range gw.proxy.Known(cache.Clusters) {
+		if ours(name) && gw.proxy.Put(cache.Clusters, name) == "" {
+			gw.leftClusters[name] = struct{}{}
+		}
+	}
 }
 
 // follow acts on a change of the store.
@@ -84,27 +84,23 @@ func (gw *gateway) follow(view store.View, touched *store.Touched) {
 			hosts[name] = struct{}{}
 		}
 	}
-	for key := range touched.Revisions {
-		for _, name := range gw.clustersOf(view, key) {
-			if gw.syncCluster(view, name) {
-				more = append(more, name)
-			}
-			for _, vhost := range view.VHostsUsing(name) {
-				hosts[vhost.Name] = struct{}{}
-			}
-		}
-	}
-	for name := range touched.Services {
-		if gw.syncCluster(view, name) {
+	sync := func(name string) {
+		if gw.syncCluster(view, name, false) {
 			more = append(more, name)
 		}
 		for _, vhost := range view.VHostsUsing(name) {
 			hosts[vhost.Name] = struct{}{}
 		}
 	}
-	for name := range hosts {
-		gw.syncVHost(view, name)
+	for key := range touched.Revisions {
+		for _, name := range gw.clustersOf(view, key) {
+			sync(name)
+		}
 	}
+	for name := range touched.Services {
+		sync(name)
+	}
+	gw.syncVHosts(view, hosts)
 	gw.mu.Unlock()
 	gw.tell(more)
 }
@@ -132,95 +128,6 @@ func (gw *gateway) clustersOf(view store.View, key model.Key) []string {
 	return out
 }
 
-// syncCluster makes the cluster and its endpoints at this gateway what they should be, and reports whether the gateway
-// reaches more replicas than before.
-func (gw *gateway) syncCluster(view store.View, name string) bool {
-	cluster, items, wanted := gw.desired(view, name)
-	b, here := gw.clusters[name]
-	if !here {
-		if !wanted {
-			return false
-		}
-		b = &backend{versions: map[string]model.Endpoints{}}
-		gw.clusters[name] = b
-	}
-	if cluster.Name != "" && wanted {
-		b.cluster = cluster
-		b.unusedSince = time.Time{}
-		gw.put(b, items)
-	} else {
-		if b.unusedSince.IsZero() {
-			b.unusedSince = gw.all.settings.Now()
-		}
-		if b.cluster.Name != "" {
-			gw.put(b, items)
-		}
-	}
-	was := b.ready
-	b.ready = gw.readyAt(view, b, name)
-	return b.ready > was
-}
-
-// desired says what a cluster should be, and whether it is wanted at all.
-func (gw *gateway) desired(view store.View, name string) (model.Cluster, model.Endpoints, bool) {
-	if service, ok := view.Service(name); ok {
-		return service.Cluster, service.Endpoints, len(view.VHostsUsing(name)) > 0
-	}
-	empty := model.Endpoints{Cluster: name}
-	key, protocol, err := model.ParseClusterName(name)
-	if err != nil {
-		return model.Cluster{}, empty, false
-	}
-	revision, ok := view.Revision(key)
-	if !ok || revision.Protocol != protocol {
-		return model.Cluster{}, empty, false
-	}
-	cluster := RevisionCluster(gw.all.settings.Envoy.TrustDomain, revision.Revision)
-	replicas := view.ReplicasOf(key)
-	b, here := gw.clusters[name]
-	primed := here && gw.all.settings.Now().Before(b.primedUntil)
-	return cluster, Endpoints(name, replicas), primed || len(replicas) > 0
-}
-
-func (gw *gateway) put(b *backend, items model.Endpoints) {
-	row := mustRow(b.cluster.Name, b.cluster.Owner, envoy.Cluster(gw.all.settings.Envoy, b.cluster))
-	assignment := mustRow(items.Cluster, b.cluster.Owner, envoy.Endpoints(items))
-	var changes []cache.Change
-	if gw.proxy.Put(cache.Clusters, row.Name) != row.Version {
-		changes = append(changes, cache.Change{Type: cache.Clusters, Put: []*cache.Row{row}})
-	}
-	if gw.proxy.Put(cache.Endpoints, assignment.Name) != assignment.Version {
-		b.versions[assignment.Version] = items
-		changes = append(changes, cache.Change{Type: cache.Endpoints, Put: []*cache.Row{assignment}})
-	}
-	if len(changes) > 0 {
-		gw.proxy.Apply(changes...)
-	}
-}
-
-// readyAt counts the ready endpoints among what the gateway has accepted.
-func (gw *gateway) readyAt(view store.View, b *backend, name string) int {
-	accepted := gw.proxy.Acked(cache.Endpoints, name)
-	if accepted == "" || gw.proxy.Acked(cache.Clusters, name) == "" {
-		return 0
-	}
-	if _, plain := view.Service(name); plain {
-		// A plain service has no hold: its gateway says itself when nobody is there.
-		return math.MaxInt32
-	}
-	key, _, err := model.ParseClusterName(name)
-	if err != nil {
-		return 0
-	}
-	revision, exists := view.Revision(key)
-	if !exists || revision.Asleep {
-		// Its replicas may be on their way out.
-		return 0
-	}
-	// A version from before this control plane says nothing until ours is accepted.
-	return countReady(b.versions[accepted], view.ReplicasOf(key))
-}
-
 // carriesOn reports whether a gateway that passed requests to a cluster before this control plane started may go on
 // doing so until our version of its endpoints is accepted: some replica is ready.
 func (gw *gateway) carriesOn(view store.View, vhost string, split model.Split, b *backend) bool {
@@ -236,37 +143,59 @@ func (gw *gateway) carriesOn(view store.View, vhost string, split model.Split, b
 	return false
 }
 
-// syncVHost makes a virtual host at this gateway what it should be.
-func (gw *gateway) syncVHost(view store.View, name string) {
-	vhost, exists := view.VHost(name)
-	if exists {
-		pushed, passing := gw.passing[name], map[string]bool{}
-		out, any := Variant(vhost, func(split model.Split) bool {
-			pass := gw.passes(view, name, split, pushed[split.Cluster])
-			if pass {
-				passing[split.Cluster] = true
+// syncVHosts makes virtual hosts at this gateway what they should be, all in one step: a host that moves from one to
+// another is never in both or in none.
+func (gw *gateway) syncVHosts(view store.View, names map[string]struct{}) {
+	change := cache.Change{Type: cache.VirtualHosts}
+	for name := range names {
+		row, passing := gw.desiredVHost(view, name)
+		switch {
+		case row == nil:
+			if gw.proxy.Put(cache.VirtualHosts, name) != "" || gw.proxy.Has(cache.VirtualHosts, name) {
+				change.Delete = append(change.Delete, name)
+				if gw.passing[name] == nil {
+					gw.leftHosts[name] = struct{}{}
+				}
 			}
-			return pass
-		})
-		if any {
-			row := mustRow(out.Name, out.Owner, envoy.VirtualHost(*out))
-			if gw.proxy.Put(cache.VirtualHosts, name) != row.Version {
-				gw.proxy.Apply(cache.Change{Type: cache.VirtualHosts, Put: []*cache.Row{row}})
-			}
-			gw.setPassing(name, passing)
-			return
+		case gw.proxy.Put(cache.VirtualHosts, name) != row.Version:
+			change.Put = append(change.Put, row)
 		}
+		gw.setPassing(name, passing)
 	}
-	gw.setPassing(name, nil)
-	if gw.proxy.Put(cache.VirtualHosts, name) != "" || gw.proxy.Has(cache.VirtualHosts, name) {
-		gw.proxy.Apply(cache.Change{Type: cache.VirtualHosts, Delete: []string{name}})
+	if len(change.Put)+len(change.Delete) > 0 {
+		gw.proxy.Apply(change)
 	}
 }
 
+// desiredVHost is a virtual host as it should be here and the clusters that it passes requests to, or nil for none.
+func (gw *gateway) desiredVHost(view store.View, name string) (*cache.Row, map[string]bool) {
+	vhost, exists := view.VHost(name)
+	if !exists {
+		return nil, nil
+	}
+	pushed, passing := gw.passing[name], map[string]bool{}
+	out, any := Variant(vhost, func(split model.Split) bool {
+		pass := gw.passes(view, name, split, pushed[split.Cluster])
+		if pass {
+			passing[split.Cluster] = true
+		}
+		return pass
+	})
+	if !any {
+		return nil, nil
+	}
+	return mustRow(out.Name, out.Owner, envoy.VirtualHost(*out)), passing
+}
+
+// setPassing notes the clusters that the pushed version of a virtual host passes requests to. A cluster that it does so
+// no more is left by it: until the gateway has accepted that, requests still come.
 func (gw *gateway) setPassing(vhost string, passing map[string]bool) {
 	for cluster := range gw.passing[vhost] {
 		if gw.users[cluster]--; gw.users[cluster] == 0 {
 			delete(gw.users, cluster)
+		}
+		if b, here := gw.clusters[cluster]; here && !passing[cluster] {
+			b.left[vhost] = struct{}{}
 		}
 	}
 	for cluster := range passing {
@@ -332,119 +261,9 @@ func (gw *gateway) catchUp(now time.Time) time.Duration {
 			more = append(more, name)
 		}
 	}
-	for name := range hosts {
-		gw.syncVHost(view, name)
-	}
+	gw.syncVHosts(view, hosts)
 	next := gw.sweep(view, now)
 	gw.mu.Unlock()
 	gw.tell(more)
 	return next
 }
-
-// forgetOlder keeps the endpoints of the accepted version and of the one on its way.
-func (b *backend) forgetOlder(accepted, put string) {
-	if _, known := b.versions[accepted]; !known {
-		return
-	}
-	for version := range b.versions {
-		if version != accepted && version != put {
-			delete(b.versions, version)
-		}
-	}
-}
-
-// sweep deletes clusters that nothing wants, once nothing the gateway has points at them, and what the gateway brought
-// from before that no longer exists. It returns when to look again.
-func (gw *gateway) sweep(view store.View, now time.Time) time.Duration {
-	next := time.Hour
-	linger := gw.all.settings.Linger
-	for name, b := range gw.clusters {
-		if !b.primedUntil.IsZero() && b.unusedSince.IsZero() {
-			if wait := b.primedUntil.Sub(now); wait > 0 {
-				next = min(next, wait)
-				continue
-			}
-			b.primedUntil = time.Time{}
-			gw.syncCluster(view, name)
-		}
-		if b.unusedSince.IsZero() {
-			continue
-		}
-		if wait := b.unusedSince.Add(linger).Sub(now); wait > 0 {
-			next = min(next, wait)
-			continue
-		}
-		if gw.pointedAt(name) {
-			next = min(next, linger)
-			continue
-		}
-		gw.proxy.Apply(
-			cache.Change{Type: cache.Clusters, Delete: []string{name}},
-			cache.Change{Type: cache.Endpoints, Delete: []string{name}},
-		)
-		delete(gw.clusters, name)
-	}
-	if gw.sweepLeftovers() {
-		next = min(next, linger)
-	}
-	return next
-}
-
-// pointedAt reports whether a virtual host that this gateway has, or is being sent, passes requests to the cluster.
-func (gw *gateway) pointedAt(cluster string) bool {
-	return gw.users[cluster] > 0 || !gw.proxy.Synced(cache.VirtualHosts)
-}
-
-// sweepLeftovers deletes what a gateway brought from before this control plane and nobody put again: virtual hosts
-// first, clusters when those are gone. It reports whether something is left to do.
-func (gw *gateway) sweepLeftovers() bool {
-	if !gw.proxy.Connected() {
-		return false
-	}
-	left := false
-	for _, name := range gw.proxy.Known(cache.VirtualHosts) {
-		if gw.proxy.Put(cache.VirtualHosts, name) == "" && gw.proxy.Acked(cache.VirtualHosts, name) != "" {
-			left = true
-			gw.proxy.Apply(cache.Change{Type: cache.VirtualHosts, Delete: []string{name}})
-		}
-	}
-	for _, name := range gw.proxy.Known(cache.Clusters) {
-		if !strings.Contains(name, "|") || gw.proxy.Put(cache.Clusters, name) != "" {
-			continue
-		}
-		left = true
-		if gw.proxy.Synced(cache.VirtualHosts) {
-			gw.proxy.Apply(cache.Change{Type: cache.Clusters, Delete: []string{name}})
-		}
-	}
-	return left
-}
-
-func (gw *gateway) primeCluster(name string, until time.Time) {
-	view := gw.all.store.Read()
-	gw.mu.Lock()
-	b, here := gw.clusters[name]
-	if !here {
-		b = &backend{versions: map[string]model.Endpoints{}}
-		gw.clusters[name] = b
-	}
-	if until.After(b.primedUntil) {
-		b.primedUntil = until
-	}
-	became := gw.syncCluster(view, name)
-	gw.mu.Unlock()
-	if became {
-		gw.tell([]string{name})
-	}
-}
-
-func (gw *gateway) ready(cluster string) int {
-	gw.mu.Lock()
-	defer gw.mu.Unlock()
-	if b, ok := gw.clusters[cluster]; ok {
-		return b.ready
-	}
-	return 0
-}
-
-func asRefusal(err error, refusal *cache.Refusal) bool { return errors.As(err, refusal) }

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -27,6 +28,8 @@ type Settings struct {
 	Linger time.Duration
 	// Quorum bounds the wait for one gateway's ACK; past it the gateway is left out, loudly.
 	Quorum time.Duration
+	// Forget is how long a gateway that is away is still planned for.
+	Forget time.Duration
 	Now    func() time.Time
 	Log    *slog.Logger
 }
@@ -63,9 +66,7 @@ func (g *Gateways) Run(ctx context.Context) {
 	for {
 		next := time.Hour
 		for _, gw := range g.all() {
-			if wait := gw.catchUp(g.settings.Now()); wait < next {
-				next = wait
-			}
+			next = min(next, gw.catchUp(g.settings.Now()), g.forgetGone(gw))
 		}
 		timer.Reset(next)
 		select {
@@ -77,23 +78,51 @@ func (g *Gateways) Run(ctx context.Context) {
 	}
 }
 
-// Connect prepares a gateway's rows: it is called when the gateway asks for a type for the first time on a stream.
-func (g *Gateways) Connect(id string) {
+func (g *Gateways) poke() {
+	select {
+	case g.wake <- struct{}{}:
+	default:
+	}
+}
+
+// forgetGone drops a gateway that has been away for too long; one that comes back later begins anew. It returns when to
+// look again.
+func (g *Gateways) forgetGone(gw *gateway) time.Duration {
+	since, away := gw.proxy.Away()
+	if !away {
+		return time.Hour
+	}
+	if wait := since.Add(g.settings.Forget).Sub(g.settings.Now()); wait > 0 {
+		return wait
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.cache.Forget(gw.id) {
+		delete(g.gateways, gw.id)
+		g.settings.Log.Info("gateway forgotten: it has been away", "gateway", gw.id, "since", since)
+	}
+	return time.Hour
+}
+
+// Connect prepares a gateway's rows: it is called when the gateway asks for a type for the first time on a stream, when
+// what it has of that type is known and before it is answered.
+func (g *Gateways) Connect(id string, typ cache.Type) {
 	g.mu.Lock()
 	gw, ok := g.gateways[id]
 	if !ok {
 		gw = newGateway(g, id)
 		g.gateways[id] = gw
-		g.cache.Watch(id, func() {
-			select {
-			case g.wake <- struct{}{}:
-			default:
-			}
-		})
+		g.cache.Watch(id, g.poke)
 	}
 	g.mu.Unlock()
-	gw.prime()
+	switch typ {
+	case cache.Clusters, cache.Endpoints, cache.VirtualHosts:
+		gw.prime()
+	}
 }
+
+// Disconnect is called when a gateway's stream has ended.
+func (g *Gateways) Disconnect(string) { g.poke() }
 
 func (g *Gateways) all() []*gateway {
 	g.mu.Lock()
@@ -135,6 +164,16 @@ func (g *Gateways) Ready(gatewayID, cluster string) int {
 	return 0
 }
 
+// Any reports whether a gateway is connected.
+func (g *Gateways) Any() bool {
+	for _, gw := range g.all() {
+		if gw.proxy.Connected() {
+			return true
+		}
+	}
+	return false
+}
+
 // Passing reports whether some gateway passes requests to the cluster without asking the hold.
 func (g *Gateways) Passing(cluster string) bool {
 	for _, gw := range g.all() {
@@ -167,14 +206,24 @@ func (g *Gateways) Wake(revision model.Key) {
 	g.store.Write(func(tx *store.Tx) { tx.SetAsleep(revision, false) })
 }
 
-// Drained returns when every gateway has accepted the revision's endpoints as they are now in the store.
+// Drained returns when every gateway has accepted the revision's endpoints as they are now in the store. Virtual hosts
+// that pass requests to none that is ready go first.
 func (g *Gateways) Drained(ctx context.Context, revision model.Key) error {
-	return g.settled(ctx, "drain "+revision.String(), func(view store.View) []resource {
-		if r, ok := view.Revision(revision); ok {
-			return []resource{{cache.Endpoints, model.ClusterName(revision, r.Protocol)}}
-		}
+	what := "drain " + revision.String()
+	err := g.settled(ctx, what, func(view store.View) []resource { return hostsOf(view, revision) })
+	var refusal cache.Refusal
+	if err != nil && !errors.As(err, &refusal) {
+		return err
+	}
+	r, ok := g.store.Read().Revision(revision)
+	if !ok {
 		return nil
-	})
+	}
+	cluster := model.ClusterName(revision, r.Protocol)
+	for _, gw := range g.all() {
+		gw.putLate(cluster)
+	}
+	return g.settled(ctx, what, func(store.View) []resource { return []resource{{cache.Endpoints, cluster}} })
 }
 
 // Programmed returns when every gateway has accepted the virtual hosts of an object as they are now, or with the
@@ -206,34 +255,45 @@ func hostsOf(view store.View, revision model.Key) []resource {
 	return out
 }
 
-// settled waits for all connected gateways to accept resources. A gateway that does not answer within the bound is left
-// out: it may be gone, and nothing must wait for it for ever.
+// settled waits for all gateways to accept resources, and returns the first refusal. A gateway that does not answer within
+// the bound is left out: it may be gone, and nothing must wait for it for ever. One that went away just now may still
+// serve what it had, and counts until the bound is over.
 func (g *Gateways) settled(ctx context.Context, what string, resources func(store.View) []resource) error {
 	list := resources(g.store.Read())
+	bounded, cancel := context.WithTimeout(ctx, g.settings.Quorum)
+	defer cancel()
+	var refused error
 	for _, gw := range g.all() {
-		if !gw.proxy.Connected() {
+		if since, away := gw.proxy.Away(); away && g.settings.Now().Sub(since) >= g.settings.Quorum {
 			continue
 		}
-		bounded, cancel := context.WithTimeout(ctx, g.settings.Quorum)
-		for _, r := range list {
-			err := gw.proxy.WaitCurrent(bounded, r.typ, r.name)
-			var refusal cache.Refusal
-			switch {
-			case err == nil:
-			case asRefusal(err, &refusal):
-				cancel()
-				return refusal
-			case ctx.Err() != nil:
-				cancel()
-				return context.Cause(ctx)
-			default:
-				g.settings.Log.Warn("gateway left out: no ACK in time", "gateway", gw.id, "for", what, "resource", r.name, "bound", g.settings.Quorum)
-			}
-			if bounded.Err() != nil {
-				break
-			}
+		late, err := gw.accepts(bounded, list)
+		switch {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case late != "":
+			g.settings.Log.Warn("gateway left out: no ACK in time", "gateway", gw.id, "for", what, "resource", late, "bound", g.settings.Quorum)
 		}
-		cancel()
+		if refused == nil {
+			refused = err
+		}
 	}
-	return nil
+	return refused
+}
+
+// accepts waits for one gateway to accept resources. It returns the one that was not accepted when the context ended, and
+// the first refusal.
+func (gw *gateway) accepts(ctx context.Context, list []resource) (late string, refused error) {
+	for _, r := range list {
+		err := gw.proxy.WaitCurrent(ctx, r.typ, r.name)
+		var refusal cache.Refusal
+		switch {
+		case err == nil:
+		case !errors.As(err, &refusal):
+			return r.name, refused
+		case refused == nil:
+			refused = refusal
+		}
+	}
+	return "", refused
 }

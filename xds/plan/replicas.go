@@ -19,25 +19,51 @@ type Replicas struct {
 	store   *store.Store
 
 	mu      sync.Mutex
-	proxies map[string]*cache.Proxy
+	proxies map[string]*replicaProxy
 	// placed is what was put last for each pod, and at which proxy.
 	placed map[model.Key]model.Replica
-	wake   chan struct{}
+
+	// movedMu guards moved, the proxies whose ledger has moved. It is taken under a proxy's lock.
+	movedMu sync.Mutex
+	moved   map[string]struct{}
+	wake    chan struct{}
+}
+
+// replicaProxy is a replica proxy's rows and how many pods they serve.
+type replicaProxy struct {
+	*cache.Proxy
+	pods int
 }
 
 // NewReplicas makes the planner and subscribes it to the store.
 func NewReplicas(options envoy.Options, c *cache.Cache, s *store.Store) *Replicas {
 	r := &Replicas{
 		options: options, cache: c, store: s,
-		proxies: map[string]*cache.Proxy{}, placed: map[model.Key]model.Replica{}, wake: make(chan struct{}, 1),
+		proxies: map[string]*replicaProxy{}, placed: map[model.Key]model.Replica{},
+		moved: map[string]struct{}{}, wake: make(chan struct{}, 1),
 	}
 	s.Subscribe(r.changed)
 	return r
 }
 
 // Connect is called when a proxy asks for a type for the first time on a stream. Its replicas' rows are there already;
-// what it has beyond them is from before this control plane and goes.
-func (r *Replicas) Connect(id string) {
+// what it has beyond them is from before this control plane and goes. A replica whose listener it does not bring is not
+// served any more: another process has taken the proxy's place.
+func (r *Replicas) Connect(id string, typ cache.Type) {
+	p := r.removeSurplus(id)
+	if typ != cache.Listeners {
+		return
+	}
+	r.store.Write(func(tx *store.Tx) {
+		for _, replica := range tx.ReplicasAt(id) {
+			if p.Acked(cache.Listeners, model.ReplicaName(replica.Pod)) == "" {
+				tx.ChangeReplica(replica.Pod, func(replica *store.Replica) { replica.Programmed, replica.Listening = false, false })
+			}
+		}
+	})
+}
+
+func (r *Replicas) removeSurplus(id string) *replicaProxy {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	p := r.proxy(id)
@@ -50,25 +76,45 @@ func (r *Replicas) Connect(id string) {
 		}
 		p.Apply(cache.Change{Type: typ, Delete: surplus})
 	}
+	return p
+}
+
+// Disconnect is called when a proxy's stream has ended.
+func (r *Replicas) Disconnect(id string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.forget(id)
+}
+
+// forget drops a proxy that is away and serves nothing: its pod, or its node, is gone. The caller holds mu.
+func (r *Replicas) forget(id string) {
+	if p, ok := r.proxies[id]; ok && p.pods == 0 && r.cache.Forget(id) {
+		delete(r.proxies, id)
+	}
 }
 
 // ours tells the rows of replicas from what the bootstrap brought.
 func ours(name string) bool { return strings.Contains(name, "|") }
 
 // proxy returns a proxy's rows and watches its ledger. The caller holds mu.
-func (r *Replicas) proxy(id string) *cache.Proxy {
+func (r *Replicas) proxy(id string) *replicaProxy {
 	p, ok := r.proxies[id]
 	if !ok {
-		p = r.cache.Proxy(id)
+		p = &replicaProxy{Proxy: r.cache.Proxy(id)}
 		r.proxies[id] = p
-		r.cache.Watch(id, func() {
-			select {
-			case r.wake <- struct{}{}:
-			default:
-			}
-		})
+		r.cache.Watch(id, func() { r.ledgerMoved(id) })
 	}
 	return p
+}
+
+func (r *Replicas) ledgerMoved(id string) {
+	r.movedMu.Lock()
+	r.moved[id] = struct{}{}
+	r.movedMu.Unlock()
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
 }
 
 // changed follows the store inside the write.
@@ -79,13 +125,17 @@ func (r *Replicas) changed(touched *store.Touched) {
 	view := r.store.Read()
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	var serve []model.Replica
 	for pod := range touched.Replicas {
-		replica, exists := view.Replica(pod)
-		if exists && replica.App.Host != "" && replica.Proxy != "" {
-			r.place(replica.Replica)
-		} else if !exists {
+		if replica, exists := view.Replica(pod); exists && replica.App.Host != "" && replica.Proxy != "" {
+			serve = append(serve, replica.Replica)
+		} else {
 			r.remove(pod)
 		}
+	}
+	// After those that go: one may have another's address.
+	for _, replica := range serve {
+		r.place(replica)
 	}
 }
 
@@ -98,9 +148,13 @@ func (r *Replicas) place(replica model.Replica) {
 	if was && old.Proxy != replica.Proxy {
 		r.remove(replica.Pod)
 	}
+	p := r.proxy(replica.Proxy)
+	if _, still := r.placed[replica.Pod]; !still {
+		p.pods++
+	}
 	r.placed[replica.Pod] = replica
 	owner := model.Owner{Kind: "Pod", Key: replica.Pod}
-	r.proxy(replica.Proxy).Apply(
+	p.Apply(
 		cache.Change{Type: cache.Clusters, Put: []*cache.Row{mustRow(model.AppClusterName(replica.Pod), owner, envoy.AppCluster(replica))}},
 		cache.Change{Type: cache.Listeners, Put: []*cache.Row{mustRow(model.ReplicaName(replica.Pod), owner, envoy.ReplicaListener(r.options, replica))}},
 	)
@@ -113,10 +167,13 @@ func (r *Replicas) remove(pod model.Key) {
 		return
 	}
 	delete(r.placed, pod)
-	r.proxy(old.Proxy).Apply(
+	p := r.proxy(old.Proxy)
+	p.pods--
+	p.Apply(
 		cache.Change{Type: cache.Listeners, Delete: []string{model.ReplicaName(pod)}},
 		cache.Change{Type: cache.Clusters, Delete: []string{model.AppClusterName(pod)}},
 	)
+	r.forget(old.Proxy)
 }
 
 // Run turns what proxies accepted into replicas that are programmed, until the context ends.
@@ -132,15 +189,9 @@ func (r *Replicas) Run(ctx context.Context) {
 }
 
 func (r *Replicas) catchUp() {
-	r.mu.Lock()
-	proxies := make([]*cache.Proxy, 0, len(r.proxies))
-	for _, p := range r.proxies {
-		proxies = append(proxies, p)
-	}
-	r.mu.Unlock()
 	var programmed []model.Key
-	for _, p := range proxies {
-		for pod := range movedPods(p) {
+	for _, p := range r.takeMoved() {
+		for pod := range movedPods(p.Proxy) {
 			if p.Acked(cache.Listeners, model.ReplicaName(pod)) != "" && p.Acked(cache.Clusters, model.AppClusterName(pod)) != "" {
 				programmed = append(programmed, pod)
 			}
@@ -154,6 +205,23 @@ func (r *Replicas) catchUp() {
 			tx.ChangeReplica(pod, func(replica *store.Replica) { replica.Programmed = true })
 		}
 	})
+}
+
+// takeMoved returns the proxies whose ledger has moved since the last call.
+func (r *Replicas) takeMoved() []*replicaProxy {
+	r.movedMu.Lock()
+	moved := r.moved
+	r.moved = map[string]struct{}{}
+	r.movedMu.Unlock()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	out := make([]*replicaProxy, 0, len(moved))
+	for id := range moved {
+		if p, ok := r.proxies[id]; ok {
+			out = append(out, p)
+		}
+	}
+	return out
 }
 
 func movedPods(p *cache.Proxy) map[model.Key]struct{} {

@@ -95,7 +95,7 @@ func fill(tx *store.Tx, objects []runtime.Object) error {
 			if !ok {
 				return fmt.Errorf("Pod %s/%s: its revision %s is not among the documents", o.Namespace, o.Name, build.RevisionOf(o))
 			}
-			replica := build.Replica(o, revision.Revision, nodes[o.Spec.NodeName], build.Known{}, nil)
+			replica := build.Replica(o, revision.Revision, nodes[o.Spec.NodeName], build.Known{}, tx.Taken(o.Spec.NodeName), nil)
 			replica.Programmed, replica.Listening = true, true
 			tx.SetReplica(replica)
 		case *networkingv1alpha1.Ingress:

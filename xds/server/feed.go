@@ -2,6 +2,7 @@ package server
 
 import (
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"ebb.dev/ebb/xds/model"
+	"ebb.dev/ebb/xds/store"
 )
 
 // Sample is what one replica proxy measured of one revision in one interval.
@@ -41,14 +43,15 @@ type Sink interface {
 type Feed struct {
 	metricsv3.UnimplementedMetricsServiceServer
 	trustDomain string
+	store       *store.Store
 	sink        Sink
 	now         func() time.Time
 	log         *slog.Logger
 }
 
-// NewFeed makes the service.
-func NewFeed(trustDomain string, sink Sink, now func() time.Time, log *slog.Logger) *Feed {
-	return &Feed{trustDomain: trustDomain, sink: sink, now: now, log: log}
+// NewFeed makes the service. The store says which replicas a proxy may speak for.
+func NewFeed(trustDomain string, s *store.Store, sink Sink, now func() time.Time, log *slog.Logger) *Feed {
+	return &Feed{trustDomain: trustDomain, store: s, sink: sink, now: now, log: log}
 }
 
 // StreamMetrics is one proxy's stream. Only its first message says which proxy it is.
@@ -67,8 +70,21 @@ func (f *Feed) StreamMetrics(stream metricsv3.MetricsService_StreamMetricsServer
 				return err
 			}
 		}
-		samples, flights := Parse(id, f.now(), message.GetEnvoyMetrics())
-		f.sink.Report(id, f.now(), samples, flights)
+		now := f.now()
+		samples, flights := own(f.store.Read().ReplicasAt(id))(Parse(id, now, message.GetEnvoyMetrics()))
+		f.sink.Report(id, now, samples, flights)
+	}
+}
+
+// own keeps what a proxy says of the replicas that it serves, and of their revisions: it speaks for no others.
+func own(replicas []*store.Replica) func([]Sample, []Flight) ([]Sample, []Flight) {
+	revisions, pods := map[model.Key]bool{}, map[model.Key]bool{}
+	for _, replica := range replicas {
+		revisions[replica.Revision.Key], pods[replica.Pod] = true, true
+	}
+	return func(samples []Sample, flights []Flight) ([]Sample, []Flight) {
+		return slices.DeleteFunc(samples, func(s Sample) bool { return !revisions[s.Revision] }),
+			slices.DeleteFunc(flights, func(f Flight) bool { return !pods[f.Pod] })
 	}
 }
 

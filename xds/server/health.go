@@ -74,7 +74,14 @@ func (h *Health) StreamHealthCheck(stream healthv3.HealthDiscoveryService_Stream
 		}
 		h.mu.Unlock()
 	}()
-	go h.specify(stream.Context(), id, stream, poke)
+	ctx, cancel := context.WithCancel(stream.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		h.specify(ctx, id, stream, poke)
+	}()
+	// Nothing may be sent once this has returned.
+	defer func() { cancel(); <-ended }()
 	for {
 		report, err := stream.Recv()
 		if err != nil {
@@ -87,7 +94,7 @@ func (h *Health) StreamHealthCheck(stream healthv3.HealthDiscoveryService_Stream
 	}
 }
 
-// StreamlessFetch is not served.
+// FetchHealthCheck is not served.
 func (h *Health) FetchHealthCheck(context.Context, *healthv3.HealthCheckRequestOrEndpointHealthResponse) (*healthv3.HealthCheckSpecifier, error) {
 	return nil, status.Error(codes.Unimplemented, "health checks are streamed")
 }

@@ -103,7 +103,7 @@ func New(ctx context.Context, parts Parts) *Server {
 	healthv3.RegisterHealthDiscoveryServiceServer(s.grpc, parts.Health)
 	metricsv3.RegisterMetricsServiceServer(s.grpc, parts.Feed)
 	authv3.RegisterAuthorizationServer(s.grpc, hold.NewServer(parts.Hold, s.gatewayOf))
-	accesslogv3.RegisterAccessLogServiceServer(s.grpc, &counted{trustDomain: parts.TrustDomain, hold: parts.Hold})
+	accesslogv3.RegisterAccessLogServiceServer(s.grpc, newCounted(s.gatewayOf, parts.Hold))
 	agentpb.RegisterIdentityServer(s.grpc, parts.Identity)
 	agentpb.RegisterNodeServer(s.grpc, parts.Node)
 	return s

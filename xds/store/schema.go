@@ -11,6 +11,7 @@ import (
 
 const (
 	vhosts    = "vhost"
+	claims    = "claim"
 	revisions = "revision"
 	replicas  = "replica"
 	services  = "service"
@@ -25,8 +26,9 @@ type Replica struct {
 	Answers bool
 	// PodReady is the pod's own Ready as last seen; WasReady that it was so once, after which it alone speaks.
 	PodReady, WasReady bool
-	// Started is when its containers were started, zero while they were not.
-	Started time.Time
+	// Started is when its containers were started, zero while they were not; Restarts is how often they were again.
+	Started  time.Time
+	Restarts int32
 	// Failing is why it cannot come up, empty while it may.
 	Failing string
 	// Programmed is set when the replica's proxy has accepted its cluster and its listener, Listening when that listener
@@ -133,6 +135,7 @@ func table(name string, kinds ...string) *memdb.TableSchema {
 func newDB() *memdb.MemDB {
 	db, err := memdb.NewMemDB(&memdb.DBSchema{Tables: map[string]*memdb.TableSchema{
 		vhosts:    table(vhosts, "owner", "cluster", "domain"),
+		claims:    table(claims, "domain"),
 		revisions: table(revisions),
 		replicas:  table(replicas, "revision", "proxy", "node"),
 		services:  table(services),

@@ -54,6 +54,8 @@ func (s *Store) Write(f func(*Tx)) {
 	s.notify.Lock()
 	defer s.notify.Unlock()
 	txn := s.db.Txn(true)
+	// Nothing after a commit; a panic that somebody recovers must not leave the store locked.
+	defer txn.Abort()
 	tx := &Tx{View: View{txn}, touched: newTouched()}
 	f(tx)
 	txn.Commit()

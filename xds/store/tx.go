@@ -26,57 +26,6 @@ func (tx *Tx) drop(table, id string) bool {
 	return n > 0
 }
 
-// SetVHosts makes these the virtual hosts of an object; none removes them all. A host name that another object owns
-// already stays with it: the first to claim a name keeps it. The names refused are returned.
-func (tx *Tx) SetVHosts(owner model.Owner, wanted []*model.VHost) (refused []string) {
-	keep := map[string]bool{}
-	for _, vhost := range wanted {
-		if taken, ok := tx.takenBy(vhost, owner); ok {
-			refused = append(refused, taken)
-			continue
-		}
-		keep[vhost.Name] = true
-		if old, ok := tx.VHost(vhost.Name); ok && reflect.DeepEqual(old, vhost) {
-			continue
-		}
-		tx.put(vhosts, vhostRow(vhost))
-		tx.touched.VHosts[vhost.Name] = struct{}{}
-	}
-	for _, old := range tx.VHostsOf(owner) {
-		if !keep[old.Name] {
-			tx.drop(vhosts, old.Name)
-			tx.touched.VHosts[old.Name] = struct{}{}
-		}
-	}
-	return refused
-}
-
-func (tx *Tx) takenBy(vhost *model.VHost, owner model.Owner) (string, bool) {
-	for _, domain := range vhost.Domains {
-		if other, ok := tx.VHostByDomain(vhost.Config, domain); ok && other.Owner != owner {
-			return domain, true
-		}
-	}
-	return "", false
-}
-
-func vhostRow(vhost *model.VHost) *row[*model.VHost] {
-	clusters := map[string]bool{}
-	r := &row[*model.VHost]{ID: vhost.Name, Value: vhost, Refs: map[string][]string{"owner": {vhost.Owner.String()}}}
-	for _, route := range vhost.Routes {
-		for _, split := range route.Splits {
-			if !clusters[split.Cluster] {
-				clusters[split.Cluster] = true
-				r.Refs["cluster"] = append(r.Refs["cluster"], split.Cluster)
-			}
-		}
-	}
-	for _, domain := range vhost.Domains {
-		r.Refs["domain"] = append(r.Refs["domain"], model.VHostName(vhost.Config, domain))
-	}
-	return r
-}
-
 // SetRevision puts a revision's spec and keeps its flags.
 func (tx *Tx) SetRevision(spec model.Revision) {
 	next := &Revision{Revision: spec}
@@ -157,6 +106,18 @@ func (tx *Tx) ChangeReplica(pod model.Key, f func(*Replica)) bool {
 	f(&next)
 	tx.SetReplica(&next)
 	return true
+}
+
+// Taken returns which ports of a node's proxies serve a replica.
+func (tx *Tx) Taken(node string) func(port uint32) bool {
+	return func(port uint32) bool {
+		for _, replica := range tx.ReplicasOn(node) {
+			if replica.Proxy != "" && replica.Listen.Port == port {
+				return true
+			}
+		}
+		return false
+	}
 }
 
 // DeleteReplica removes a replica.

@@ -1,8 +1,12 @@
 package watch
 
 import (
+	"context"
+
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	networkingv1alpha1 "ebb.dev/ebb/crds/networking/v1alpha1"
 	"ebb.dev/ebb/xds/build"
@@ -14,23 +18,53 @@ import (
 type plainServices struct {
 	// users are the backends of each ingress.
 	users map[model.Owner][]build.Backend
-	// backends counts the ingresses that use a backend.
-	backends map[build.Backend]int
+	// backends counts the ingresses that use a backend, by its Service.
+	backends map[model.Key]map[build.Backend]int
 	services map[model.Key]*corev1.Service
 	slices   map[model.Key]map[string]*discoveryv1.EndpointSlice
 }
 
 func newPlainServices() plainServices {
 	return plainServices{
-		users: map[model.Owner][]build.Backend{}, backends: map[build.Backend]int{},
+		users: map[model.Owner][]build.Backend{}, backends: map[model.Key]map[build.Backend]int{},
 		services: map[model.Key]*corev1.Service{}, slices: map[model.Key]map[string]*discoveryv1.EndpointSlice{},
 	}
 }
 
-// Apply makes an ingress's virtual hosts those of the store, now, and returns the hosts that another ingress has.
+// Apply makes an ingress's virtual hosts those of the store, now, and returns the hosts that another ingress has. What a
+// reconciler holds may be older than what was told already: that stands, and an ingress that is gone stays so.
 func (w *Watcher) Apply(ingress *networkingv1alpha1.Ingress) (refused []string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	newest, exists := w.newest(ingress)
+	if !exists {
+		w.remove(build.IngressOwner(ingress))
+		return nil
+	}
+	return w.apply(newest)
+}
+
+// newest returns the ingress as the informers have it if that is newer, and whether it exists.
+func (w *Watcher) newest(ingress *networkingv1alpha1.Ingress) (*networkingv1alpha1.Ingress, bool) {
+	if w.current == nil {
+		return ingress, true
+	}
+	have := &networkingv1alpha1.Ingress{}
+	err := w.current.Get(context.Background(), client.ObjectKeyFromObject(ingress), have)
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil, false
+	case err != nil:
+		w.log.Error("an ingress was not read", "ingress", keyOf(ingress).String(), "error", err)
+		return ingress, true
+	case have.UID == ingress.UID && have.Generation <= ingress.Generation:
+		return ingress, true
+	}
+	return have, true
+}
+
+// apply is Apply for what is known to be the newest. The caller holds mu.
+func (w *Watcher) apply(ingress *networkingv1alpha1.Ingress) (refused []string) {
 	owner := build.IngressOwner(ingress)
 	if ingress.DeletionTimestamp != nil || !w.Serves(ingress) {
 		w.remove(owner)
@@ -40,7 +74,10 @@ func (w *Watcher) Apply(ingress *networkingv1alpha1.Ingress) (refused []string) 
 	before := w.plain.users[owner]
 	w.plain.users[owner] = backends
 	for _, b := range backends {
-		w.plain.backends[b]++
+		if w.plain.backends[b.Service] == nil {
+			w.plain.backends[b.Service] = map[build.Backend]int{}
+		}
+		w.plain.backends[b.Service][b]++
 	}
 	w.store.Write(func(tx *store.Tx) {
 		for _, b := range backends {
@@ -53,7 +90,9 @@ func (w *Watcher) Apply(ingress *networkingv1alpha1.Ingress) (refused []string) 
 }
 
 func (w *Watcher) ingress(ingress *networkingv1alpha1.Ingress) {
-	if refused := w.Apply(ingress); len(refused) > 0 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if refused := w.apply(ingress); len(refused) > 0 {
 		w.log.Warn("hosts belong to another ingress", "ingress", keyOf(ingress).String(), "hosts", refused)
 	}
 }
@@ -62,6 +101,13 @@ func (w *Watcher) ingressGone(ingress *networkingv1alpha1.Ingress) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.remove(build.IngressOwner(ingress))
+}
+
+// Forget withdraws what an ingress said that is not ours any more, until it is told of again.
+func (w *Watcher) Forget(ingress model.Key) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.remove(model.Owner{Kind: build.IngressKind, Key: ingress})
 }
 
 func (w *Watcher) remove(owner model.Owner) {
@@ -76,10 +122,15 @@ func (w *Watcher) remove(owner model.Owner) {
 // release drops the backends that nobody uses any more.
 func (w *Watcher) release(tx *store.Tx, backends []build.Backend) {
 	for _, b := range backends {
-		if w.plain.backends[b]--; w.plain.backends[b] <= 0 {
-			delete(w.plain.backends, b)
-			tx.DeleteService(b.Cluster())
+		users := w.plain.backends[b.Service]
+		if users[b]--; users[b] > 0 {
+			continue
 		}
+		delete(users, b)
+		if len(users) == 0 {
+			delete(w.plain.backends, b.Service)
+		}
+		tx.DeleteService(b.Cluster())
 	}
 }
 
@@ -134,17 +185,12 @@ func (w *Watcher) sliceGone(slice *discoveryv1.EndpointSlice) {
 
 // backendsChanged writes the backends of a Service again. The caller holds mu.
 func (w *Watcher) backendsChanged(service model.Key) {
-	var touched []build.Backend
-	for b := range w.plain.backends {
-		if b.Service == service {
-			touched = append(touched, b)
-		}
-	}
+	touched := w.plain.backends[service]
 	if len(touched) == 0 {
 		return
 	}
 	w.store.Write(func(tx *store.Tx) {
-		for _, b := range touched {
+		for b := range touched {
 			w.putBackend(tx, b)
 		}
 	})

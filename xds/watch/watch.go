@@ -1,9 +1,12 @@
 package watch
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -29,8 +32,9 @@ type Watcher struct {
 	// OnReplica is told each change of a pod, after the store.
 	OnReplica func(revision model.Key)
 
-	mu     sync.Mutex
-	synced bool
+	mu sync.Mutex
+	// current reads what the informers have now; nil until they have all that existed, and then the store has it too.
+	current client.Reader
 	// pods are by revision and pod.
 	pods  map[model.Key]map[model.Key]*corev1.Pod
 	nodes map[string]build.Node
@@ -82,10 +86,32 @@ func (w *Watcher) Start(ctx context.Context, informers cache.Cache) error {
 	if !toolscache.WaitForCacheSync(ctx.Done(), synced...) {
 		return context.Cause(ctx)
 	}
-	w.mu.Lock()
-	w.synced = true
-	w.mu.Unlock()
+	w.begin(informers)
 	return nil
+}
+
+// begin places the pods that existed, the oldest first, as they once came.
+func (w *Watcher) begin(current client.Reader) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.current = current
+	var existing []*corev1.Pod
+	for _, pods := range w.pods {
+		existing = slices.AppendSeq(existing, maps.Values(pods))
+	}
+	slices.SortFunc(existing, func(a, b *corev1.Pod) int {
+		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(keyOf(a).String(), keyOf(b).String()))
+	})
+	w.store.Write(func(tx *store.Tx) {
+		for _, pod := range existing {
+			w.place(tx, pod)
+			if podReady, ok := tx.Replica(keyOf(pod)); ok && podReady.PodReady {
+				// It was ready before we started, so its proxy served it: nobody is to wait until that is found out again. A proxy
+				// that does not, says so when it connects.
+				tx.ChangeReplica(keyOf(pod), func(r *store.Replica) { r.Programmed, r.Listening = true, true })
+			}
+		}
+	})
 }
 
 // handler turns an informer's events into "this is how it is" and "this is gone".
@@ -180,15 +206,16 @@ func (w *Watcher) podGone(pod *corev1.Pod) {
 	w.OnReplica(revision)
 }
 
-// place writes a pod as a replica. Its revision may come later; then the pod is looked at again. The caller holds mu.
+// place writes a pod as a replica, once all pods that existed are known. Its revision may come later; then the pod is
+// looked at again. The caller holds mu.
 func (w *Watcher) place(tx *store.Tx, pod *corev1.Pod) {
 	key := keyOf(pod)
-	if pod.Status.Phase == corev1.PodSucceeded {
+	if build.IsOver(pod) {
 		tx.DeleteReplica(key)
 		return
 	}
 	revision, ok := tx.Revision(build.RevisionOf(pod))
-	if !ok {
+	if !ok || w.current == nil {
 		return
 	}
 	first := w.known[key]
@@ -196,12 +223,7 @@ func (w *Watcher) place(tx *store.Tx, pod *corev1.Pod) {
 		first = known{}
 	}
 	before, _ := tx.Replica(key)
-	replica := build.Replica(pod, revision.Revision, w.nodes[pod.Spec.NodeName], first.Known, before)
-	if !w.synced && replica.PodReady {
-		// It was ready before we started, so its proxy listened; nobody is to wait until that is found out again.
-		replica.Listening = true
-	}
-	tx.SetReplica(replica)
+	tx.SetReplica(build.Replica(pod, revision.Revision, w.nodes[pod.Spec.NodeName], first.Known, tx.Taken(pod.Spec.NodeName), before))
 }
 
 // Reported takes what a node agent knows of a pod first. A report that is ahead of the pod's own event waits for it.

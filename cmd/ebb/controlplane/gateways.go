@@ -2,6 +2,7 @@ package controlplane
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"strconv"
@@ -17,6 +18,8 @@ import (
 	networkingv1alpha1 "ebb.dev/ebb/crds/networking/v1alpha1"
 	"ebb.dev/ebb/xds"
 	"ebb.dev/ebb/xds/build"
+	"ebb.dev/ebb/xds/cache"
+	"ebb.dev/ebb/xds/model"
 	"ebb.dev/ebb/xds/watch"
 )
 
@@ -28,12 +31,25 @@ type programmer struct {
 
 // Program returns when every gateway has accepted the ingress, or with the reason why not.
 func (p programmer) Program(ctx context.Context, ingress *networkingv1alpha1.Ingress) ([]string, error) {
-	refused := p.watcher.Apply(ingress)
-	return refused, p.plane.Gateways.Programmed(ctx, build.IngressOwner(ingress))
+	var refused []string
+	for _, host := range p.watcher.Apply(ingress) {
+		refused = append(refused, fmt.Sprintf("host %q belongs to another ingress", host))
+	}
+	if !p.plane.Gateways.Any() {
+		return nil, errNoGateway
+	}
+	err := p.plane.Gateways.Programmed(ctx, build.IngressOwner(ingress))
+	var refusal cache.Refusal
+	if errors.As(err, &refusal) {
+		return append(refused, refusal.Error()), nil
+	}
+	return refused, err
 }
 
-// Forget implements the reconciler's interface: the watcher sees the deletion itself.
-func (p programmer) Forget(types.NamespacedName) {}
+var errNoGateway = errors.New("no gateway is connected yet")
+
+// Forget takes an ingress from the gateways that is ours no more; that of a deleted one the watcher sees itself.
+func (p programmer) Forget(name types.NamespacedName) { p.watcher.Forget(model.Key(name)) }
 
 // internalGateway makes the internal gateway's name resolve to an address of this machine: a headless Service whose
 // endpoints we write.

@@ -58,7 +58,12 @@ func install(ctx context.Context, c client.Client, domain string) error {
 			}
 			defaults.Data[domain] = ""
 		}
-		if err := c.Create(ctx, defaults); err != nil && !apierrors.IsAlreadyExists(err) {
+		// Looked for first: to create one asks admission, which is not up yet after a restart.
+		err := c.Get(ctx, client.ObjectKeyFromObject(defaults), &corev1.ConfigMap{})
+		if apierrors.IsNotFound(err) {
+			err = c.Create(ctx, defaults)
+		}
+		if err != nil && !apierrors.IsAlreadyExists(err) {
 			return fmt.Errorf("create ConfigMap %s/%s: %w", defaults.Namespace, defaults.Name, err)
 		}
 	}

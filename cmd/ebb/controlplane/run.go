@@ -11,7 +11,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
@@ -34,9 +33,12 @@ import (
 	"ebb.dev/ebb/autoscale/target"
 	"ebb.dev/ebb/crds"
 	"ebb.dev/ebb/crds/admission"
+	"ebb.dev/ebb/crds/autoscaling"
 	"ebb.dev/ebb/crds/config"
 	networkingv1alpha1 "ebb.dev/ebb/crds/networking/v1alpha1"
-	"ebb.dev/ebb/crds/serving"
+	knative "ebb.dev/ebb/crds/serving"
+	"ebb.dev/ebb/serving"
+	"ebb.dev/ebb/serving/settings"
 	"ebb.dev/ebb/xds"
 	xdscache "ebb.dev/ebb/xds/cache"
 	"ebb.dev/ebb/xds/drain"
@@ -53,19 +55,20 @@ type controlPlane struct {
 	config   *rest.Config
 	kube     kubernetes.Interface
 	manager  manager.Manager
-	configs  *configs
+	settings *settings.Store
 	ca       *identity.CA
 	scaling  *scaling
 	plane    *xds.Plane
 	watcher  *watch.Watcher
-	serving  bool
-	ready    atomic.Bool
-	registry *prometheus.Registry
+	// imagesChanged gets a word when the local image store has changed.
+	imagesChanged chan struct{}
+	ready         atomic.Bool
+	registry      *prometheus.Registry
 }
 
 // Run serves until the context ends.
 func Run(ctx context.Context, o Options) error {
-	c := &controlPlane{Options: o, registry: prometheus.NewRegistry()}
+	c := &controlPlane{Options: o, registry: prometheus.NewRegistry(), imagesChanged: make(chan struct{}, 1)}
 	if err := c.connect(ctx); err != nil {
 		return err
 	}
@@ -126,14 +129,13 @@ func newScheme() (*runtime.Scheme, error) {
 
 // newManager makes the manager with caches that hold only what is used.
 func (c *controlPlane) newManager(scheme *runtime.Scheme) error {
-	ours, err := labels.NewRequirement(serving.RevisionLabelKey, selection.Exists, nil)
+	others, err := labels.NewRequirement(knative.RevisionLabelKey, selection.DoesNotExist, nil)
 	if err != nil {
 		return err
 	}
-	others, err := labels.NewRequirement(serving.RevisionLabelKey, selection.DoesNotExist, nil)
-	if err != nil {
-		return err
-	}
+	objects := serving.CacheByObject()
+	// A revision's EndpointSlices are for others: its replicas are known from its pods.
+	objects[&discoveryv1.EndpointSlice{}] = cache.ByObject{Label: labels.NewSelector().Add(*others)}
 	log.SetLogger(logrOf(c.Log))
 	c.manager, err = ctrl.NewManager(c.config, manager.Options{
 		Scheme: scheme, Logger: logrOf(c.Log), NewCache: startedByUs,
@@ -143,12 +145,7 @@ func (c *controlPlane) newManager(scheme *runtime.Scheme) error {
 		LeaderElectionReleaseOnCancel: true,
 		Cache: cache.Options{
 			DefaultTransform: cache.TransformStripManagedFields(),
-			ByObject: map[client.Object]cache.ByObject{
-				&corev1.Pod{}:                {Label: labels.NewSelector().Add(*ours)},
-				&appsv1.Deployment{}:         {Label: labels.NewSelector().Add(*ours)},
-				&discoveryv1.EndpointSlice{}: {Label: labels.NewSelector().Add(*others)},
-				&corev1.ConfigMap{}:          {Namespaces: map[string]cache.Config{serving.SystemNamespace: {}}},
-			},
+			ByObject:         objects,
 		},
 		Client: client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}, &corev1.ServiceAccount{}}}},
 	})
@@ -168,7 +165,9 @@ func (c *controlPlane) assemble(ctx context.Context) error {
 	if c.ca, err = identity.OpenCA(ctx, c.TrustDomain, keeper, time.Now, c.Log); err != nil {
 		return err
 	}
-	c.configs = newConfigs(c.ClusterDomain, c.Log)
+	if c.settings, err = settings.NewStore(c.manager, c.ClusterDomain, c.Log); err != nil {
+		return err
+	}
 	c.scaling = &scaling{signal: signal.New(time.Now(), 0), now: time.Now}
 	service := &node{trustDomain: c.TrustDomain}
 	c.plane = xds.New(ctx, xds.Options{
@@ -179,17 +178,17 @@ func (c *controlPlane) assemble(ctx context.Context) error {
 	drains := drain.New(c.plane.Store, c.plane.Gateways, c.plane.Loads, c.plane.Hold, time.Now, c.Log)
 	c.watcher = watch.New(c.plane.Store, c.Log)
 	c.watcher.Serves = func(ingress *networkingv1alpha1.Ingress) bool {
-		return c.configs.Current().Network.ServesIngressClass(ingressClass(ingress, c.configs.Current()))
+		set := c.configs()
+		return set.Network.ServesIngressClass(ingressClass(ingress, set))
 	}
 	service.watcher, service.drainer, service.store = c.watcher, drains, c.plane.Store
 	c.scaling.store, c.scaling.drainer = c.plane.Store, drains
 	c.scaling.targets = target.New(c.kube, c.manager.GetClient(), drainer{drains}, c.scaling.counts, time.Now, c.Log)
 	c.scaling.engine = scale.New(scale.Config{
 		Demand: c.scaling.signal, Replicas: c.scaling.targets, Scaler: c.scaling.targets, Downscaler: c.scaling.targets,
-		Sleeper: c.scaling.targets, Status: c.scaling.targets, Autoscaler: *c.configs.Current().Autoscaler, Logger: c.Log,
+		Sleeper: c.scaling.targets, Status: c.scaling.targets, Autoscaler: autoscaling.DefaultConfig(), Logger: c.Log,
 	})
 	c.watcher.OnReplica = func(revision model.Key) { c.scaling.engine.Changed(revisionOf(revision)) }
-	c.configs.OnChange(func(set *config.Set) { c.scaling.engine.SetConfig(*set.Autoscaler) })
 	if err := c.setupServing(); err != nil {
 		return err
 	}
@@ -246,24 +245,34 @@ func (c *controlPlane) serve(ctx context.Context) error {
 		})
 	}
 	// Admission is up before any reconciler writes.
-	webhooks, err := listen(ctx, c.WebhookListen)
+	webhooks, err := listenAgain(ctx, c.uncached(), c.WebhookListen)
 	if err != nil {
 		return err
 	}
 	hooks := &webhookServer{ca: c.ca, trustDomain: c.TrustDomain, names: c.webhookNames()}
 	run("admission", func() error {
-		return hooks.serve(ctx, webhooks, admission.NewHandler(c.configs.Current, c.Log))
+		return hooks.serve(ctx, webhooks, admission.NewHandler(c.configs, c.Log))
 	})
 	if err := registerWebhooks(ctx, c.uncached(), endpoint(c.ca, c.WebhookService, webhooks.Addr())); err != nil {
 		return err
 	}
 	informers := c.manager.GetCache().(ourCache).Cache
 	run("caches", func() error { return informers.Start(ctx) })
-	if err := errors.Join(c.configs.watch(ctx, informers), c.watcher.Start(ctx, informers)); err != nil {
+	run("reconcilers", func() error { return c.manager.Start(ctx) })
+	if err := c.watcher.Start(ctx, informers); err != nil {
 		return err
 	}
+	set, err := c.settings.Get(ctx)
+	if err != nil {
+		return err
+	}
+	c.scaling.engine.SetConfig(*set.Autoscaler)
+	go c.followSettings(ctx)
 	run("autoscaler", func() error { return c.scaling.engine.Run(ctx) })
 	go c.scaling.touch(ctx)
+	if c.Images != "" {
+		run("images", func() error { return watchImages(ctx, c.Images, c.imagesChanged) })
+	}
 	if err := c.scaling.targets.Watch(ctx, informers, c.scaling.engine); err != nil {
 		return err
 	}
@@ -272,7 +281,6 @@ func (c *controlPlane) serve(ctx context.Context) error {
 		return err
 	}
 	run("xds", func() error { return c.plane.Serve(ctx, listener) })
-	run("reconcilers", func() error { return c.manager.Start(ctx) })
 	c.ready.Store(true)
 	c.Log.Info("control plane ready", "listen", c.Listen)
 	<-ctx.Done()
@@ -280,6 +288,33 @@ func (c *controlPlane) serve(ctx context.Context) error {
 		return err
 	}
 	return nil
+}
+
+// settingsWait bounds the wait for settings that are being read.
+const settingsWait = 2 * time.Second
+
+// configs is the settings in force; until they were read, the built-in ones.
+func (c *controlPlane) configs() *config.Set {
+	ctx, cancel := context.WithTimeout(context.Background(), settingsWait)
+	defer cancel()
+	set, err := c.settings.Get(ctx)
+	if err != nil {
+		return config.NewSet(c.ClusterDomain)
+	}
+	return set
+}
+
+// followSettings hands the autoscaler what changed.
+func (c *controlPlane) followSettings(ctx context.Context) {
+	changes := c.settings.Changes(autoscaling.ConfigName, config.DeploymentName)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-changes:
+			c.scaling.engine.SetConfig(*c.configs().Autoscaler)
+		}
+	}
 }
 
 var errStarting = errors.New("the world is not read yet")

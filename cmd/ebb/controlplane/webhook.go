@@ -11,12 +11,15 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"sync"
 	"time"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"ebb.dev/ebb/crds/admission"
 	"ebb.dev/ebb/xds/identity"
 	"ebb.dev/ebb/xds/model"
 )
@@ -65,6 +68,24 @@ func (w *webhookServer) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	w.certificate = &tls.Certificate{Certificate: chain, PrivateKey: key}
 	w.renew = now.Add(notAfter.Sub(now) / 2)
 	return w.certificate, nil
+}
+
+// listenAgain opens the port that the API server has on record for us, if it is free: until the new registration is
+// written, requests go there. Otherwise any.
+func listenAgain(ctx context.Context, c client.Client, address string) (net.Listener, error) {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil || port != "0" {
+		return listen(ctx, address)
+	}
+	var have admissionregistrationv1.MutatingWebhookConfiguration
+	if err := c.Get(ctx, client.ObjectKey{Name: admission.MutatingName}, &have); err == nil && len(have.Webhooks) > 0 {
+		if recorded, err := url.Parse(ptr.Deref(have.Webhooks[0].ClientConfig.URL, "")); err == nil && recorded.Port() != "" {
+			if listener, err := listen(ctx, net.JoinHostPort(host, recorded.Port())); err == nil {
+				return listener, nil
+			}
+		}
+	}
+	return listen(ctx, address)
 }
 
 // localWebhook is the name in the certificate of a webhook that is served on loopback.
