@@ -24,9 +24,11 @@ func SpecOf(pa *v1alpha1.PodAutoscaler) Spec {
 	}
 }
 
-// ApplyTo states the status on a PodAutoscaler: its counts and the conditions Active and ScaleTargetInitialized.
+// ApplyTo states the status on a PodAutoscaler: its counts and the conditions Active, ScaleTargetInitialized
+// and SKSReady: with the hold at the gateways, requests always have somewhere to go.
 func (s Status) ApplyTo(status *v1alpha1.PodAutoscalerStatus, now metav1.Time) {
 	status.DesiredScale, status.ActualScale = &s.Desired, &s.Actual
+	status.Mark(now).SKSReady()
 	if s.Initialized {
 		status.Mark(now).ScaleTargetInitialized()
 	}

@@ -30,7 +30,6 @@ func TestAStatusSurvivesARestartOfTheEngine(t *testing.T) {
 			pa := &v1alpha1.PodAutoscaler{Spec: v1alpha1.PodAutoscalerSpec{ContainerConcurrency: 10, Reachability: v1alpha1.ReachabilityReachable}}
 			now := metav1.NewTime(start)
 			pa.Status.Mark(now).Initialize()
-			pa.Status.Mark(now).SKSReady()
 			tt.status.ApplyTo(&pa.Status, now)
 			if *pa.Status.DesiredScale != tt.status.Desired || *pa.Status.ActualScale != tt.status.Actual {
 				t.Errorf("scales %d and %d", *pa.Status.DesiredScale, *pa.Status.ActualScale)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"path/filepath"
 	"strconv"
 	"time"
@@ -20,6 +21,8 @@ const (
 	localDomain      = "localhost"
 	// drainPort is where preStop hooks ask, on the pods' bridge.
 	drainPort = 15020
+	// sidecarPort is where sidecars reach the control plane, on the pods' bridge.
+	sidecarPort = 15010
 	// internalPort is where pods reach the internal gateway, on the pods' bridge.
 	internalPort = 80
 )
@@ -27,12 +30,15 @@ const (
 func init() { localComponents = ebbComponents }
 
 // ebbComponents are the control plane, one gateway and the node's proxies.
-func ebbComponents(e platform.Environment) []platform.Component {
-	l := local{e}
+func ebbComponents(e platform.Environment, replicaProxy string) []platform.Component {
+	l := local{Environment: e, replicaProxy: replicaProxy}
 	return []platform.Component{l.controlPlane(), l.gateway(), l.node()}
 }
 
-type local struct{ platform.Environment }
+type local struct {
+	platform.Environment
+	replicaProxy string
+}
 
 func (l local) socket(name string) string { return filepath.Join(l.Run, name+".sock") }
 
@@ -47,10 +53,10 @@ func (l local) internalHost() string { return "ebb-gateway-internal.ebb-system.s
 
 func (l local) controlPlane() platform.Component {
 	args := []string{
-		"control-plane", "--kubeconfig", l.ControlPlaneKubeconfig, "--listen", l.controlPlaneAddress(),
+		"control-plane", "--kubeconfig", l.ControlPlaneKubeconfig, "--listen", l.controlPlaneAddress(), "--envoy", l.Envoy,
 		"--trust-domain", localTrustDomain, "--ca-file", filepath.Join(l.State, "ca.pem"), "--trust-file", l.trustFile(),
 		"--external-port", strconv.Itoa(l.HTTPPort), "--domain", localDomain, "--cluster-domain", l.ClusterDomain,
-		"--replica-proxy", "node", "--debug-listen", "unix:" + l.socket("debug"), "--images", l.images(),
+		"--replica-proxy", l.replicaProxy, "--debug-listen", "unix:" + l.socket("debug"), "--images", l.images(),
 		"--internal-host", l.internalHost(),
 	}
 	if l.HTTPSocket != "" {
@@ -59,7 +65,8 @@ func (l local) controlPlane() platform.Component {
 		args = append(args, "--external", loopbacks(l.HTTPPort))
 	}
 	if l.BridgeAddress != "" {
-		args = append(args,
+		sidecars := net.JoinHostPort(l.BridgeAddress, strconv.Itoa(sidecarPort))
+		args = append(args, "--listen", sidecars, "--sidecar-control-plane", sidecars,
 			"--internal", net.JoinHostPort(l.BridgeAddress, strconv.Itoa(internalPort)), "--internal-address", l.BridgeAddress,
 			"--drain-address", net.JoinHostPort(l.BridgeAddress, strconv.Itoa(drainPort)))
 	} else {
@@ -118,7 +125,7 @@ func (l local) node() platform.Component {
 	}
 	if l.NodeKind == platform.NodeLight {
 		title = "node (light)"
-		args = append(args, "--light")
+		args = append(args, l.light()...)
 	}
 	return platform.Component{
 		Title: title, WaitsFor: "its proxies",
@@ -127,6 +134,23 @@ func (l local) node() platform.Component {
 			StopTimeout: 10 * time.Second,
 		},
 	}
+}
+
+// light are the flags of a node that stands in for a kubelet.
+func (l local) light() []string {
+	args := []string{"--light", "--light-dir", filepath.Join(l.State, "light"), "--cluster-domain", l.ClusterDomain}
+	for flag, value := range map[string]string{
+		"--pod-cidr": l.PodCIDR, "--nameserver": l.DNSAddress, "--egress-socket": l.EgressSocket,
+		"--cert-file": l.NodeCertFile, "--key-file": l.NodeKeyFile, "--client-ca-file": l.CAFile,
+	} {
+		if value != "" {
+			args = append(args, flag, value)
+		}
+	}
+	if server, err := url.Parse(l.Server); err == nil && l.BridgeAddress == "" {
+		args = append(args, "--api-server", server.Host)
+	}
+	return args
 }
 
 // ok is ready when a page on a unix socket says 200.

@@ -6,6 +6,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
+	"ebb.dev/ebb/autoscale/decide"
 	"ebb.dev/ebb/autoscale/scale"
 	"ebb.dev/ebb/autoscale/signal"
 	"ebb.dev/ebb/autoscale/target"
@@ -53,6 +54,16 @@ func (s *scaling) Report(proxy string, at time.Time, samples []server.Sample, _ 
 		})
 	}
 	s.signal.Report(proxy, at, out)
+}
+
+// decided puts the hold in the path of a revision that runs, or takes it out, as the decision says. What is at zero is
+// held by its state alone, so that its first requests pass as soon as it is up.
+func (s *scaling) decided(revision scale.Revision, d decide.Decision) {
+	key, held := keyOf(revision), d.HoldInPath && d.Desired > 0
+	if r, ok := s.store.Read().Revision(key); !ok || r.AlwaysHeld == held {
+		return
+	}
+	s.store.Write(func(tx *store.Tx) { tx.SetAlwaysHeld(key, held) })
 }
 
 // Silent implements server.Sink.
