@@ -25,9 +25,12 @@ func TestOnARealAPIServer(t *testing.T) {
 		{"NothingIsWrittenUntilAWakeIsThrough", nothingIsWrittenUntilAWakeIsThrough},
 		{"ANewRevisionTakesOver", aNewRevisionTakesOver},
 		{"TrafficGoesBackWhereItIsPointed", trafficGoesBackWhereItIsPointed},
+		{"ARolloutMovesTrafficInSteps", aRolloutMovesTrafficInSteps},
 		{"AMissingRevisionIsToldAndAwaited", aMissingRevisionIsToldAndAwaited},
 		{"AnImageThatCannotBeHadIsToldEverywhere", anImageThatCannotBeHadIsToldEverywhere},
 		{"ACrashIsToldEverywhere", aCrashIsToldEverywhere},
+		{"ACrashOnAWakeEndsWithTheWake", aCrashOnAWakeEndsWithTheWake},
+		{"AMissedDeadlineIsTold", aMissedDeadlineIsTold},
 		{"ATakenHostIsTold", aTakenHostIsTold},
 		{"WhatIsAnothersIsToldAndLeftAlone", whatIsAnothersIsToldAndLeftAlone},
 		{"RoutesWithoutServicesWork", routesWithoutServicesWork},
@@ -35,6 +38,9 @@ func TestOnARealAPIServer(t *testing.T) {
 		{"ADeletedServiceTakesItsChildrenAlong", aDeletedServiceTakesItsChildrenAlong},
 		{"TheProxyMovesWithTheNamespacesLabel", theProxyMovesWithTheNamespacesLabel},
 		{"KubectlShowsHowServicesFare", kubectlShowsHowServicesFare},
+		{"EveryChildKnowsItsOwner", everyChildKnowsItsOwner},
+		{"ARevisionNeverChanges", aRevisionNeverChanges},
+		{"AnnotationsCountInEitherSpelling", annotationsCountInEitherSpelling},
 		{"TheGuidesServicesBecomeReady", theGuidesServicesBecomeReady},
 		{"TheGuidesCanaryHeals", theGuidesCanaryHeals},
 		{"AHundredServicesAtOnceBecomeReady", aHundredServicesAtOnceBecomeReady},
@@ -114,7 +120,7 @@ func condition(s *servingv1.Service, of conditions.Type) string {
 // quiet waits until nothing has been written in namespace for a while, and returns all that has.
 func (r *rig) quiet(t *testing.T, namespace string) []string {
 	t.Helper()
-	for before := -1; ; time.Sleep(coalesce / 4) {
+	for before := -1; ; time.Sleep(stillness) {
 		writes := r.writes.of(namespace)
 		if len(writes) == before {
 			return writes

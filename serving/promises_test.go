@@ -2,6 +2,7 @@ package serving_test
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -23,6 +24,7 @@ func aNewServiceCostsAtMostFifteenWrites(t *testing.T, r *rig) {
 	r.create(t, newService(ns, "shop"))
 	r.ready(t, ns, "shop")
 	writes := r.quiet(t, ns)
+	t.Logf("%d writes:\n%s", len(writes), tally(writes))
 	if len(writes) > 15 {
 		t.Errorf("%d writes, at most 15 were promised:\n%s", len(writes), strings.Join(writes, "\n"))
 	}
@@ -40,8 +42,8 @@ func nothingIsWrittenWhenNothingHasChanged(t *testing.T, r *rig) {
 	for _, name := range []string{config.NetworkName, config.DeploymentName, config.GCName} {
 		r.patch(t, name, `{"data":{"nobody-knows":"this"}}`)
 	}
-	// And so has an edit of somebody else's.
-	r.change(t, ns, "shop", func(s *servingv1.Service) { s.ResourceVersion = "" })
+	// And so has an edit that comes to nothing.
+	r.change(t, ns, "shop", func(*servingv1.Service) {})
 	after := r.quiet(t, ns)
 	if len(after) != len(before) {
 		t.Errorf("written for nothing:\n%s", strings.Join(after[len(before):], "\n"))
@@ -118,8 +120,10 @@ func aNewRevisionTakesOver(t *testing.T, r *rig) {
 		return r.api.Get(ctx, client.ObjectKeyFromObject(pa), pa) == nil && pa.Spec.Reachability == autoscalingv1alpha1.ReachabilityUnreachable
 	})
 	// Four children, five statuses, the changes of Configuration and KIngress, and the old revision put in reserve.
-	if writes := r.quiet(t, ns)[len(before):]; len(writes) > 14 {
-		t.Errorf("%d writes:\n%s", len(writes), strings.Join(writes, "\n"))
+	writes := r.quiet(t, ns)[len(before):]
+	t.Logf("%d writes:\n%s", len(writes), tally(writes))
+	if len(writes) > 14 {
+		t.Errorf("%d writes, at most 14 were promised:\n%s", len(writes), strings.Join(writes, "\n"))
 	}
 }
 
@@ -158,6 +162,32 @@ func trafficGoesBackWhereItIsPointed(t *testing.T, r *rig) {
 		rev := &servingv1.Revision{}
 		return r.api.Get(ctx, client.ObjectKey{Namespace: ns, Name: "shop-00003"}, rev) == nil && rev.RoutingState() == servingv1.RoutingStateReserve
 	})
+}
+
+func aRolloutMovesTrafficInSteps(t *testing.T, r *rig) {
+	ns := r.namespace(t, "rollout")
+	s := newService(ns, "shop")
+	s.Annotations = map[string]string{"serving.knative.dev/rollout-duration": "3s"}
+	r.create(t, s)
+	r.ready(t, ns, "shop")
+	r.change(t, ns, "shop", func(s *servingv1.Service) { s.Spec.Template.Spec.Containers[0].Image = "shop:v2" })
+	shares := map[int]bool{}
+	r.eventually(t, ns, "shop", "the new revision has everything", func(s *servingv1.Service) bool {
+		total := 0
+		for _, split := range r.gateways.get(ns, "shop").Spec.Rules[0].HTTP.Paths[0].Splits {
+			total += split.Percent
+			if split.ServiceName == "shop-00002" {
+				shares[split.Percent] = true
+			}
+		}
+		if total != 100 {
+			t.Errorf("the gateways send out %d percent", total)
+		}
+		return s.IsReady() && len(s.Status.Traffic) == 1 && s.Status.Traffic[0].RevisionName == "shop-00002"
+	})
+	if len(shares) < 3 || !shares[1] {
+		t.Errorf("the new revision had shares of %v percent, want 1, some between, and 100", slices.Sorted(maps.Keys(shares)))
+	}
 }
 
 func aMissingRevisionIsToldAndAwaited(t *testing.T, r *rig) {

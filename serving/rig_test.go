@@ -1,12 +1,15 @@
 package serving_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -14,6 +17,7 @@ import (
 
 	"github.com/go-logr/logr"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -28,7 +32,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"ebb.dev/ebb/crds/admission"
-	"ebb.dev/ebb/crds/autoscaling"
 	autoscalingv1alpha1 "ebb.dev/ebb/crds/autoscaling/v1alpha1"
 	"ebb.dev/ebb/crds/config"
 	"ebb.dev/ebb/crds/manifests"
@@ -40,6 +43,7 @@ import (
 // rig is the room at work on a real API server, between a fake autoscaler, fake gateways and a fake image store.
 type rig struct {
 	*apiserver.Cluster
+	whole    *testing.T
 	api      client.Client
 	writes   *counter
 	images   *images
@@ -49,26 +53,31 @@ type rig struct {
 	stop     func()
 }
 
-// coalesce is longer than in life: on a busy machine the way to Ready may take longer than the default.
-const coalesce = 2 * time.Second
+const (
+	// coalesce is longer than in life: on a busy machine the way of a single Service to Ready may take longer than the default.
+	coalesce = 2 * time.Second
+	// stillness is how long nothing must have been written to be sure that nothing more will be.
+	stillness = coalesce / 4
+)
 
 func startRig(t *testing.T) *rig {
 	t.Helper()
+	ctrl.SetLogger(logr.FromSlogHandler(testLog(t).Handler()))
 	c := apiserver.Start(t, apiserver.Options{Controllers: true})
 	r := &rig{
-		Cluster: c, api: c.Client(t, apiserver.Scheme(t)), writes: &counter{}, changed: make(chan struct{}, 1),
+		Cluster: c, whole: t, api: c.Client(t, apiserver.Scheme(t)), writes: &counter{}, changed: make(chan struct{}, 1),
 		images: &images{missing: map[string]bool{}}, gateways: &gateways{programmed: map[types.NamespacedName]*networkingv1alpha1.Ingress{}},
 		scaler: &scaler{},
 	}
 	apiserver.Install(t, r.api, webhooks(t))
-	r.patch(t, autoscaling.ConfigName, `{"data":{"allow-zero-initial-scale":"true"}}`)
 	r.patch(t, config.DomainName, `{"data":{"example.com":""}}`)
-	r.run(t)
+	r.run(coalesce)
 	return r
 }
 
-// run starts the room, and stops it with the test or earlier.
-func (r *rig) run(t *testing.T) {
+// run starts the room until the rig's test ends or r.stop is called. Which of the tests on the rig asks for it does not matter.
+func (r *rig) run(coalesce time.Duration) {
+	t := r.whole
 	t.Helper()
 	mgr := r.manager(t)
 	err := serving.Setup(mgr, serving.Options{
@@ -122,14 +131,8 @@ func (r *rig) manager(t *testing.T) manager.Manager {
 
 func webhooks(t *testing.T) apiserver.Webhooks {
 	set := config.NewSet("cluster.local")
-	maps := map[string]map[string]string{autoscaling.ConfigName: {"allow-zero-initial-scale": "true"}}
 	for _, m := range manifests.ConfigMaps() {
-		if maps[m.Name] == nil {
-			maps[m.Name] = m.Data
-		}
-	}
-	for name, data := range maps {
-		next, _, err := set.With(name, data)
+		next, _, err := set.With(m.Name, m.Data)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -172,11 +175,39 @@ func (c *counter) wrap(next http.RoundTripper) http.RoundTripper {
 		if _, path, namespaced := strings.Cut(request.URL.Path, "/namespaces/"); namespaced && request.Method != http.MethodGet {
 			namespace, object, _ := strings.Cut(path, "/")
 			if !strings.HasPrefix(object, "events") {
-				c.add(namespace, fmt.Sprintf("%s %s", request.Method, object))
+				c.add(namespace, write(request, object, response))
 			}
 		}
 		return response, err
 	})
+}
+
+// write is a line about a write: its verb, its object and, if it was refused, what with.
+func write(request *http.Request, object string, response *http.Response) string {
+	line := request.Method + " " + object
+	if response != nil && response.StatusCode >= http.StatusBadRequest {
+		line += fmt.Sprintf(" (%d)", response.StatusCode)
+	}
+	return line
+}
+
+// tally sums writes up by verb, kind and subresource, the most frequent first.
+func tally(writes []string) string {
+	counts := map[string]int{}
+	for _, line := range writes {
+		verb, object, _ := strings.Cut(line, " ")
+		object, refused, _ := strings.Cut(object, " ")
+		parts := strings.Split(object, "/")
+		if len(parts) > 2 {
+			parts[0] += "/" + parts[2]
+		}
+		counts[strings.TrimSpace(verb+" "+parts[0]+" "+refused)]++
+	}
+	lines := slices.SortedFunc(maps.Keys(counts), func(a, b string) int { return cmp.Or(counts[b]-counts[a], strings.Compare(a, b)) })
+	for i, line := range lines {
+		lines[i] = fmt.Sprintf("%6d  %s", counts[line], line)
+	}
+	return strings.Join(lines, "\n")
 }
 
 type roundTripper func(*http.Request) (*http.Response, error)
@@ -262,7 +293,7 @@ func (g *gateways) get(namespace, name string) *networkingv1alpha1.Ingress {
 	return g.programmed[types.NamespacedName{Namespace: namespace, Name: name}]
 }
 
-// scaler says of every PodAutoscaler that its replicas have come up, once: asleep if they were not to begin with.
+// scaler says of every PodAutoscaler that its replicas have come up, once: asleep if there shall be none to begin with.
 type scaler struct {
 	client client.Client
 	mu     sync.Mutex
@@ -286,15 +317,19 @@ func (s *scaler) Reconcile(ctx context.Context, request reconcile.Request) (reco
 	if err := s.client.Get(ctx, request.NamespacedName, pa); err != nil || held || pa.Status.IsScaleTargetInitialized() {
 		return reconcile.Result{RequeueAfter: map[bool]time.Duration{true: 50 * time.Millisecond}[held]}, client.IgnoreNotFound(err)
 	}
+	deployment := &appsv1.Deployment{}
+	if err := s.client.Get(ctx, client.ObjectKey{Namespace: pa.Namespace, Name: pa.Spec.ScaleTargetRef.Name}, deployment); err != nil {
+		return reconcile.Result{RequeueAfter: 10 * time.Millisecond}, client.IgnoreNotFound(err)
+	}
 	pa.Status.ObservedGeneration = pa.Generation
 	pa.Status.ServiceName, pa.Status.MetricsServiceName = pa.Name, pa.Name
 	m := pa.Status.Mark(metav1.Now())
 	m.ScaleTargetInitialized()
 	m.SKSReady()
-	n := int32(1)
-	m.Active()
-	if _, initial, _ := autoscaling.InitialScaleKey.Get(pa.Annotations); initial == "0" {
-		n = 0
+	n := ptr.Deref(deployment.Spec.Replicas, 1)
+	if n > 0 {
+		m.Active()
+	} else {
 		m.Inactive(autoscalingv1alpha1.ReasonNoTraffic, autoscalingv1alpha1.MessageNoTraffic)
 	}
 	pa.Status.ActualScale, pa.Status.DesiredScale = ptr.To(n), ptr.To(n)

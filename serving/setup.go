@@ -81,7 +81,7 @@ type Options struct {
 	// Sidecar adds the Envoy's container to a pod whose Envoy is a sidecar; workload.SidecarResources says how large it is. It must be pure.
 	Sidecar func(*corev1.PodSpec, *servingv1.Revision, *config.Set)
 
-	// Coalesce is how long a status that is not final must last to be written; 0 is 250 ms.
+	// Coalesce is how long a status that is not final must last to be written; 0 is 250 ms. It is longer while many are on their way.
 	Coalesce time.Duration
 	// MaxConcurrentReconciles is for each kind; 0 is DefaultConcurrency.
 	MaxConcurrentReconciles int
@@ -137,7 +137,7 @@ func Setup(mgr manager.Manager, o Options) error {
 			return fmt.Errorf("serving: %w", err)
 		}
 	}
-	s := surroundings{mgr: mgr, Options: o, client: readyourwrites.New(mgr.GetClient(), o.Clock)}
+	s := surroundings{mgr: mgr, Options: o, client: readyourwrites.New(mgr.GetClient(), o.Clock), backlog: &status.Backlog{}}
 	for _, r := range s.reconcilers(images) {
 		if err := r.SetupWithManager(mgr, controller.Options{MaxConcurrentReconciles: o.MaxConcurrentReconciles}); err != nil {
 			return fmt.Errorf("serving: %w", err)
@@ -171,8 +171,9 @@ type reconciler interface {
 // surroundings make what reconcilers share and what each has of its own.
 type surroundings struct {
 	Options
-	mgr    manager.Manager
-	client *readyourwrites.Client
+	mgr     manager.Manager
+	client  *readyourwrites.Client
+	backlog *status.Backlog
 }
 
 func (s surroundings) reconcilers(images *digest.Background) []reconciler {
@@ -202,4 +203,6 @@ func (s surroundings) apply(name string) *apply.Applier {
 	}
 }
 
-func (s surroundings) status() *status.Writer { return status.NewWriter(s.client, s.Clock, s.Coalesce) }
+func (s surroundings) status() *status.Writer {
+	return status.NewWriter(s.client, s.Clock, s.Coalesce, s.backlog)
+}

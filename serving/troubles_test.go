@@ -23,22 +23,9 @@ func aCrashIsToldEverywhere(t *testing.T, r *rig) {
 	ns := r.namespace(t, "crash")
 	r.scaler.hold(ns, true)
 	s := newService(ns, "shop")
-	s.Spec.Template.Annotations = nil
+	s.Spec.Template.Annotations["autoscaling.knative.dev/initial-scale"] = "1"
 	r.create(t, s)
-	var pods corev1.PodList
-	apiserver.Eventually(t, "there is a pod", func(ctx context.Context) bool {
-		return r.api.List(ctx, &pods, client.InNamespace(ns), client.MatchingLabels{"serving.knative.dev/revision": "shop-00001"}) == nil && len(pods.Items) == 1
-	})
-	// What a kubelet would say.
-	pod := &pods.Items[0]
-	pod.Status.ContainerStatuses = []corev1.ContainerStatus{{
-		Name: "user-container", Image: "shop:v1",
-		State:                corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff", Message: "back-off 10s"}},
-		LastTerminationState: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 3, Message: "panic: no database"}},
-	}}
-	if err := r.api.Status().Update(t.Context(), pod); err != nil {
-		t.Fatal(err)
-	}
+	pod := r.crash(t, ns)
 	want := `False RevisionFailed: Revision "shop-00001" failed with message: Container failed with: panic: no database.`
 	r.eventually(t, ns, "shop", "the Service tells of the crash", func(s *servingv1.Service) bool {
 		return condition(s, servingv1.ServiceConditionConfigurationsReady) == want
@@ -63,6 +50,71 @@ func aCrashIsToldEverywhere(t *testing.T, r *rig) {
 	}
 	r.scaler.hold(ns, false)
 	r.ready(t, ns, "shop")
+}
+
+// crash says of the only pod of shop-00001 what a kubelet would of one that crashes.
+func (r *rig) crash(t *testing.T, namespace string) *corev1.Pod {
+	t.Helper()
+	var pods corev1.PodList
+	apiserver.Eventually(t, "there is a pod", func(ctx context.Context) bool {
+		return r.api.List(ctx, &pods, client.InNamespace(namespace), client.MatchingLabels{"serving.knative.dev/revision": "shop-00001"}) == nil && len(pods.Items) == 1
+	})
+	pod := &pods.Items[0]
+	pod.Status.ContainerStatuses = []corev1.ContainerStatus{{
+		Name: "user-container", Image: "shop:v1",
+		State:                corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff", Message: "back-off 10s"}},
+		LastTerminationState: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 3, Message: "panic: no database"}},
+	}}
+	if err := r.api.Status().Update(t.Context(), pod); err != nil {
+		t.Fatal(err)
+	}
+	return pod
+}
+
+// A revision that has been ready once may crash when it is woken. It says so while it does; the next request may find it well.
+func aCrashOnAWakeEndsWithTheWake(t *testing.T, r *rig) {
+	ns := r.namespace(t, "crash-on-wake")
+	r.create(t, newService(ns, "shop"))
+	r.ready(t, ns, "shop")
+	scale := func(n int32) {
+		t.Helper()
+		d := get(t, r, ns, "shop-00001-deployment", &appsv1.Deployment{})
+		d.Spec.Replicas = ptr.To(n)
+		if err := r.api.Update(t.Context(), d); err != nil {
+			t.Fatal(err)
+		}
+	}
+	scale(1)
+	r.crash(t, ns)
+	r.eventually(t, ns, "shop", "the Service tells of the crash", func(s *servingv1.Service) bool {
+		return condition(s, servingv1.ServiceConditionConfigurationsReady) == `False RevisionFailed: Revision "shop-00001" failed with message: Container failed with: panic: no database.` &&
+			condition(s, servingv1.ServiceConditionRoutesReady) == `False RevisionMissing: Revision "shop-00001" failed to become ready.`
+	})
+	if r.gateways.get(ns, "shop") == nil {
+		t.Error("the gateways have forgotten the Service: it could not be woken again")
+	}
+	scale(0)
+	r.ready(t, ns, "shop")
+}
+
+func aMissedDeadlineIsTold(t *testing.T, r *rig) {
+	ns := r.namespace(t, "deadline")
+	r.scaler.hold(ns, true)
+	s := newService(ns, "shop")
+	s.Spec.Template.Annotations["autoscaling.knative.dev/initial-scale"] = "1"
+	s.Spec.Template.Annotations["serving.knative.dev/progress-deadline"] = "2s"
+	r.create(t, s)
+	// No node takes its pod, and the Deployment gives up.
+	r.eventually(t, ns, "shop", "the Service tells of the deadline", func(s *servingv1.Service) bool {
+		told := condition(s, servingv1.ServiceConditionConfigurationsReady)
+		return strings.HasPrefix(told, `False RevisionFailed: Revision "shop-00001" failed with message: ReplicaSet "shop-00001-deployment-`) &&
+			strings.Contains(told, "timed out progressing")
+	})
+	rev := get(t, r, ns, "shop-00001", &servingv1.Revision{})
+	if c := rev.Status.GetCondition(servingv1.RevisionConditionResourcesAvailable); !c.IsFalse() || c.Reason != servingv1.ReasonProgressDeadlineExceeded {
+		t.Errorf("%+v", c)
+	}
+	r.scaler.hold(ns, false)
 }
 
 func aTakenHostIsTold(t *testing.T, r *rig) {

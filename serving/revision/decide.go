@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
+	"ebb.dev/ebb/crds/autoscaling"
 	autoscalingv1alpha1 "ebb.dev/ebb/crds/autoscaling/v1alpha1"
 	"ebb.dev/ebb/crds/conditions"
 	servingv1 "ebb.dev/ebb/crds/serving/v1"
@@ -68,6 +69,7 @@ func Decide(in Input) Decision {
 	d.marks.Initialize()
 	d.Status.LogURL = in.Config.Observability.RevisionLogURL(string(in.Revision.UID))
 	if d.images() {
+		d.imagesFound()
 		d.deployment()
 		d.service()
 		d.podAutoscaler()
@@ -117,6 +119,13 @@ func (d *decider) images() bool {
 		}
 	}
 	return true
+}
+
+// imagesFound takes back that an image could not be had.
+func (d *decider) imagesFound() {
+	if said := d.Status.GetCondition(servingv1.RevisionConditionContainerHealthy); said.IsFalse() && said.Reason == servingv1.ReasonContainerMissing {
+		d.marks.ContainerHealthyUnknown(servingv1.ReasonDeploying, "")
+	}
 }
 
 func (d *decider) pin(init, main map[string]string) {
@@ -247,17 +256,20 @@ func (d *decider) reachability() autoscalingv1alpha1.ReachabilityType {
 
 // propagateAutoscaler takes over what the autoscaler knows: whether the revision has ever been ready, and whether it sleeps.
 func (d *decider) propagateAutoscaler(ps *autoscalingv1alpha1.PodAutoscalerStatus) {
+	initialized := ps.IsScaleTargetInitialized()
+	if initialized && d.asleep() {
+		d.forgive()
+	}
 	failing := d.failing()
 	d.Status.ActualReplicas, d.Status.DesiredReplicas = count(ps.ActualScale), count(ps.DesiredScale)
 	active := ps.GetCondition(autoscalingv1alpha1.PodAutoscalerConditionActive)
-	initialized := ps.IsScaleTargetInitialized()
 	switch {
 	case failing:
 	case initialized:
 		d.marks.ResourcesAvailableTrue()
 		d.marks.ContainerHealthyTrue()
-	case active.IsFalse():
-		// It was given up before it had ever been ready.
+	case active.IsFalse() && active.Reason == autoscalingv1alpha1.ReasonTimedOut:
+		// It was given up before it had ever been ready. One without traffic is merely idle.
 		d.marks.ResourcesAvailableFalse(servingv1.ReasonProgressDeadlineExceeded, "Initial scale was never achieved")
 	default:
 		d.marks.ResourcesAvailableUnknown(servingv1.ReasonDeploying, "")
@@ -271,6 +283,19 @@ func (d *decider) propagateAutoscaler(ps *autoscalingv1alpha1.PodAutoscalerStatu
 		d.marks.ActiveFalse(active.Reason, active.Message)
 	default:
 		d.marks.ActiveUnknown(active.Reason, active.Message)
+	}
+}
+
+// asleep reports whether the revision has no replicas and shall have none before somebody asks for it.
+func (d *decider) asleep() bool {
+	policy := autoscaling.ResolvePolicy(d.Revision.Annotations, d.Config.Autoscaler, d.Revision.Spec.Concurrency())
+	return d.Deployment != nil && ptr.Deref(d.Deployment.Spec.Replicas, 1) == 0 && policy.MinScale == 0
+}
+
+// forgive takes back what earlier replicas ran into: the next ones may fare better, as they did when the revision was first ready.
+func (d *decider) forgive() {
+	if d.Status.GetCondition(servingv1.RevisionConditionContainerHealthy).IsFalse() {
+		d.marks.ContainerHealthyUnknown(servingv1.ReasonDeploying, "")
 	}
 }
 
@@ -299,11 +324,13 @@ func (d *decider) finish() {
 
 // pace returns how soon a status is to be written in place of another.
 func pace(before, after *servingv1.RevisionStatus) status.Pace {
-	ready := after.GetCondition(servingv1.RevisionConditionReady)
+	was, is := before.GetCondition(servingv1.RevisionConditionReady), after.GetCondition(servingv1.RevisionConditionReady)
 	switch {
-	case ready.IsUnknown():
+	case is.IsUnknown() && was.IsFalse():
+		return status.Now // gateways turn requests away for as long as the failure is told
+	case is.IsUnknown():
 		return status.Soon
-	case !ready.IsTrue() || !before.GetCondition(servingv1.RevisionConditionReady).IsTrue():
+	case !is.IsTrue() || !was.IsTrue():
 		return status.Now
 	case after.GetCondition(servingv1.RevisionConditionActive).IsUnknown():
 		return status.Late // it is being woken

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -33,22 +34,52 @@ const (
 	late        = 10 * time.Second
 )
 
-// Writer writes the statuses of one kind.
-type Writer struct {
-	client client.Client
-	clock  clock.PassiveClock
-	soon   time.Duration
+// MostPerSecond is about how many statuses of one pace are written in a second, Now excepted. If more of them wait than that allows each
+// waits longer, in proportion: the API server shall be busy getting things where they go, not with telling of it. The way of a single new
+// Service has four statuses of pace Soon; they wait no longer than it says.
+const MostPerSecond = 16
 
-	mu      sync.Mutex
-	pending map[client.ObjectKey]time.Time // since when another status than the stored one is wanted
+// longest is how far a wait may be stretched.
+const longest = 30 * time.Second
+
+// Backlog counts the statuses that wait, by pace, over all kinds whose Writers share it. The zero value is ready for use.
+type Backlog struct{ waiting [Late + 1]atomic.Int64 }
+
+// crowd is how many times as long as alone a status of a pace of delay must last now.
+func (b *Backlog) crowd(pace Pace, delay time.Duration) float64 {
+	return max(1, float64(b.waiting[pace].Load())/(MostPerSecond*delay.Seconds()))
 }
 
-// NewWriter returns a Writer through c. soon is the delay of pace Soon; 0 is DefaultSoon.
-func NewWriter(c client.Client, clock clock.PassiveClock, soon time.Duration) *Writer {
+// Writer writes the statuses of one kind.
+type Writer struct {
+	client  client.Client
+	clock   clock.PassiveClock
+	soon    time.Duration
+	backlog *Backlog
+
+	mu      sync.Mutex
+	pending map[client.ObjectKey]wait
+}
+
+// wait is that of an object of which another status is wanted than the stored one.
+type wait struct {
+	since time.Time
+	pace  Pace
+	// crowd is the largest there has been: the last of it shall not tell what is about to pass just because the others are through.
+	crowd float64
+}
+
+// end is when a status of a pace of delay is due.
+func (w wait) end(delay time.Duration) time.Time {
+	return w.since.Add(max(delay, min(longest, time.Duration(float64(delay)*w.crowd))))
+}
+
+// NewWriter returns a Writer through c. soon is the delay of pace Soon; 0 is DefaultSoon. backlog is shared by the kinds of one room.
+func NewWriter(c client.Client, clock clock.PassiveClock, soon time.Duration, backlog *Backlog) *Writer {
 	if soon == 0 {
 		soon = DefaultSoon
 	}
-	return &Writer{client: c, clock: clock, soon: soon, pending: map[client.ObjectKey]time.Time{}}
+	return &Writer{client: c, clock: clock, soon: soon, backlog: backlog, pending: map[client.ObjectKey]wait{}}
 }
 
 // Write makes stored's status that of wanted, if it is time. wanted is stored with another status. It returns whether it has written, and
@@ -88,12 +119,18 @@ func (w *Writer) wait(name client.ObjectKey, pace Pace) time.Duration {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	now := w.clock.Now()
-	since, found := w.pending[name]
+	own, found := w.pending[name]
 	if !found {
-		since = now
-		w.pending[name] = now
+		own.since = now
 	}
-	return max(0, since.Add(delay).Sub(now))
+	if !found || own.pace != pace {
+		w.leave(name)
+		own.pace, own.crowd = pace, 0
+		w.backlog.waiting[pace].Add(1)
+	}
+	own.crowd = max(own.crowd, w.backlog.crowd(pace, delay))
+	w.pending[name] = own
+	return max(0, own.end(delay).Sub(now))
 }
 
 func (w *Writer) delay(pace Pace) time.Duration {
@@ -113,5 +150,13 @@ func (w *Writer) delay(pace Pace) time.Duration {
 func (w *Writer) Forget(name client.ObjectKey) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	delete(w.pending, name)
+	w.leave(name)
+}
+
+// leave takes an object out of those that wait. The caller holds the lock.
+func (w *Writer) leave(name client.ObjectKey) {
+	if own, found := w.pending[name]; found {
+		delete(w.pending, name)
+		w.backlog.waiting[own.pace].Add(-1)
+	}
 }

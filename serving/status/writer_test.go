@@ -2,6 +2,7 @@ package status
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -34,7 +35,7 @@ func rig(t *testing.T) (w *Writer, stored *servingv1.Service, clock *testclock.F
 		t.Fatal(err)
 	}
 	clock = testclock.NewFakePassiveClock(time.Unix(1_800_000_000, 0))
-	return NewWriter(c, clock, 0), stored, clock, writes
+	return NewWriter(c, clock, 0, &Backlog{}), stored, clock, writes
 }
 
 func with(s *servingv1.Service, url string) *servingv1.Service {
@@ -101,5 +102,46 @@ func TestWhatIsGoneIsNoError(t *testing.T) {
 	gone.Name = "gone"
 	if _, again, err := w.Write(t.Context(), gone, with(gone, "b"), Now); err != nil || again != 0 {
 		t.Errorf("%v %v", again, err)
+	}
+}
+
+// However much is on its way at once, telling of it must not take the API server's time from getting it there.
+func TestTheMoreIsOnItsWayTheLaterItIsTold(t *testing.T) {
+	w, stored, clock, writes := rig(t)
+	const alone = MostPerSecond / 4 // as many as may be written in a DefaultSoon
+	const n = 20 * alone
+	write := func(i int) time.Duration {
+		on := stored.DeepCopy()
+		on.Name = fmt.Sprintf("shop-%d", i)
+		_, again, err := w.Write(t.Context(), on, with(on, "a"), Soon)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return again
+	}
+	for i := range n {
+		write(i)
+	}
+	clock.SetTime(clock.Now().Add(DefaultSoon))
+	if again := write(0); again != 19*DefaultSoon {
+		t.Errorf("one of %d is to be told after another %v, want %v", n, again, 19*DefaultSoon)
+	}
+	for i := 1; i < n; i++ {
+		w.Forget(client.ObjectKey{Namespace: "default", Name: fmt.Sprintf("shop-%d", i)})
+	}
+	if again := write(0); again != 19*DefaultSoon {
+		t.Errorf("the last of %d is hurried: it is to be told after another %v", n, again)
+	}
+	if again := write(n); again != DefaultSoon {
+		t.Errorf("one that comes when they are through is to be told after %v", again)
+	}
+	if _, again, _ := w.Write(t.Context(), stored, with(stored, "a"), Calm); again != time.Second {
+		t.Errorf("what waits at another pace is to be told after %v", again)
+	}
+	for i := range 1000 * alone {
+		write(i)
+	}
+	if again := write(n + 1); again != longest || *writes != 0 {
+		t.Errorf("one of a thousand times as many is to be told after %v, want %v; %d writes", again, longest, *writes)
 	}
 }

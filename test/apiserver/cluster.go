@@ -25,7 +25,7 @@ type Cluster struct {
 	Binary string
 	// Kubeconfig is the file of an administrator.
 	Kubeconfig string
-	// Config is the same for clients. It has no rate limit.
+	// Config is the same for clients. It has no rate limit and keeps the server's warnings to itself.
 	Config *rest.Config
 }
 
@@ -50,6 +50,7 @@ func Start(t testing.TB, o Options) *Cluster {
 		t.Fatal(err)
 	}
 	c.Config.QPS = -1
+	c.Config.WarningHandler = rest.NoWarnings{}
 	// The socket's name must be short, which the test's folder may not be.
 	socket, err := os.MkdirTemp("", "etcd")
 	if err != nil {
