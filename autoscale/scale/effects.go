@@ -54,6 +54,9 @@ type Sleeper interface {
 	// PrepareSleep returns true once every gateway holds requests for the revision, so that none can reach a replica that
 	// goes. It returns false if demand came back meanwhile. When ctx is cancelled the gateways serve again.
 	PrepareSleep(ctx context.Context, revision Revision) (bool, error)
+	// EndSleep lets the gateways serve again after PrepareSleep returned true: demand came back before the last replica
+	// went. It must return at once.
+	EndSleep(revision Revision)
 }
 
 // Status is what the world is told about a revision.

@@ -116,6 +116,23 @@ func TestGoingToSleepWaitsForTheGateways(t *testing.T) {
 	}
 }
 
+// A request that came in the grace period was held until its route's timeout: nobody had told the gateways to serve again.
+func TestDemandInTheGracePeriodIsServedByTheLastReplica(t *testing.T) {
+	r := newRig(t, nil)
+	r.serving(1, Spec{Annotations: map[string]string{group + "target-burst-capacity": "0"}})
+	r.demand(0, 0)
+	r.passTime(4 * time.Second)
+	r.require("the gateways hold, the replica stays for the grace period", "sleep")
+	r.demand(0, 1)
+	r.clock.Step(10 * time.Millisecond)
+	r.engine.Poke(shop)
+	r.turn()
+	r.require("with a request held", "serve again")
+	if c := r.Replicas(shop); c.Wanted != 1 {
+		t.Errorf("%d replicas wanted", c.Wanted)
+	}
+}
+
 func TestDemandThatComesBackStopsGoingToSleep(t *testing.T) {
 	for _, at := range []string{"sleep", "down 1→0"} {
 		t.Run(at, func(t *testing.T) {

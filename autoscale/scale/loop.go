@@ -140,8 +140,9 @@ func (e *Engine) look(ctx context.Context, l due) {
 	if l.cause == CauseHeld {
 		en.pokedAt = now
 	}
-	if decision.Desired > 0 {
-		en.holding = false // the gateways serve again, or soon will
+	stirs := decision.Desired > 0 && en.holding
+	if stirs {
+		en.holding = false
 	}
 	next := decision.Next
 	if en.failed != "" && now.Before(en.retryAt) && (next.IsZero() || en.retryAt.Before(next)) {
@@ -153,6 +154,9 @@ func (e *Engine) look(ctx context.Context, l due) {
 	asleep := next.IsZero() && en.effect == nil
 	e.mu.Unlock()
 
+	if stirs {
+		e.config.Sleeper.EndSleep(en.revision)
+	}
 	if asleep {
 		e.config.Demand.Rest(en.revision, now)
 	}

@@ -107,6 +107,12 @@ func (w *world) PrepareSleep(ctx context.Context, _ Revision) (bool, error) {
 	return !w.demandBack, nil
 }
 
+func (w *world) EndSleep(Revision) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.calls = append(w.calls, "serve again")
+}
+
 func (w *world) WriteStatus(_ context.Context, revision Revision, status Status) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -165,6 +165,9 @@ func (t *Targets) PrepareSleep(ctx context.Context, revision scale.Revision) (bo
 	return t.drainer.Sleep(ctx, revision)
 }
 
+// EndSleep implements scale.Sleeper.
+func (t *Targets) EndSleep(revision scale.Revision) { t.drainer.Wake(revision) }
+
 // WriteStatus implements scale.StatusSink.
 func (t *Targets) WriteStatus(ctx context.Context, revision scale.Revision, status scale.Status) error {
 	var pa v1alpha1.PodAutoscaler
