@@ -140,8 +140,8 @@ func (e *Engine) look(ctx context.Context, l due) {
 	if l.cause == CauseHeld {
 		en.pokedAt = now
 	}
-	stirs := decision.Desired > 0 && en.holding
-	if stirs {
+	stirs := decision.Desired > 0 && en.holding && in.Replicas.Wanted > 0
+	if decision.Desired > 0 {
 		en.holding = false
 	}
 	next := decision.Next
