@@ -49,7 +49,7 @@ type memory struct{ data []byte }
 func (m *memory) Load(context.Context) ([]byte, error)      { return m.data, nil }
 func (m *memory) Save(_ context.Context, data []byte) error { m.data = data; return nil }
 
-// reviewer believes the tokens "gateway" and "node".
+// reviewer believes the tokens "gateway", "node" and "pod".
 type reviewer struct{}
 
 func (reviewer) Review(_ context.Context, token, _ string) (identity.Claims, error) {
@@ -58,6 +58,8 @@ func (reviewer) Review(_ context.Context, token, _ string) (identity.Claims, err
 		return identity.Claims{Account: identity.DefaultAccounts().Gateway}, nil
 	case "node":
 		return identity.Claims{Account: identity.DefaultAccounts().Node, Node: "n1"}, nil
+	case "pod":
+		return identity.Claims{Account: model.Key{Namespace: "default", Name: "default"}, Pod: sidecarPod}, nil
 	}
 	return identity.Claims{}, fmt.Errorf("unknown token")
 }

@@ -14,6 +14,7 @@ import (
 	"ebb.dev/ebb/xds/hold"
 	"ebb.dev/ebb/xds/identity"
 	"ebb.dev/ebb/xds/model"
+	"ebb.dev/ebb/xds/phases"
 	"ebb.dev/ebb/xds/plan"
 	"ebb.dev/ebb/xds/server"
 	"ebb.dev/ebb/xds/store"
@@ -39,6 +40,8 @@ type Options struct {
 	Autoscaler Autoscaler
 	Hold       hold.Settings
 	Node       agentpb.NodeServer
+	// Phases times cold starts; nil times none.
+	Phases *phases.Recorder
 	// OnRefused is told what a proxy refuses.
 	OnRefused func(cache.Refusal)
 	Log       *slog.Logger
@@ -70,12 +73,14 @@ func New(ctx context.Context, o Options) *Plane {
 	p := &Plane{Store: store.New(), Cache: cache.New(server.Authorizer(o.TrustDomain)), options: o}
 	shared := envoy.Options{TrustDomain: o.TrustDomain}
 	p.Loads = newLoads(o.Autoscaler)
+	o.Phases.Observe(p.Store)
 	p.Replicas = plan.NewReplicas(shared, p.Cache, p.Store)
 	p.Gateways = plan.NewGateways(plan.Settings{
 		Envoy: shared, Listeners: o.Listeners, Linger: linger, Quorum: quorum, Forget: forget, Now: time.Now, Log: o.Log,
 	}, p.Cache, p.Store, waiting{p})
-	p.Hold = hold.New(o.Hold, p.Gateways, world{p.Store, p.Loads, p.Gateways, o.Autoscaler}, o.Autoscaler)
-	p.Gateways.OnReady = p.Hold.Ready
+	o.Phases.ObservePushed(p.Store)
+	p.Hold = hold.New(o.Hold, p.Gateways, world{p.Store, p.Loads, p.Gateways, o.Autoscaler}, demand{o.Autoscaler, o.Phases})
+	p.Gateways.OnReady = p.reached
 	p.Loads.onReport = p.measured
 	p.Store.Subscribe(p.rerouted)
 	p.Health = server.NewHealth(o.TrustDomain, p.Store, time.Now, o.Log)
@@ -146,6 +151,26 @@ func (p *Plane) rerouted(touched *store.Touched) {
 	if len(touched.VHosts) > 0 {
 		p.Hold.Rerouted(touched.VHosts)
 	}
+}
+
+// reached lets held requests go that a gateway can now answer.
+func (p *Plane) reached(gateway, cluster string) {
+	if key, _, err := model.ParseClusterName(cluster); err == nil {
+		p.options.Phases.Reached(key, phases.Acked)
+	}
+	p.Hold.Ready(gateway, cluster)
+}
+
+// demand times what it passes on to the autoscaler.
+type demand struct {
+	hold.Demand
+	phases *phases.Recorder
+}
+
+// Held implements hold.Demand.
+func (d demand) Held(revision model.Key, held int) {
+	d.phases.Demand(revision, held)
+	d.Demand.Held(revision, held)
 }
 
 // measured looks again at who is held for revisions of which there is a new measurement.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime"
 	"syscall"
 	"time"
@@ -23,9 +24,22 @@ func commonFlags(cmd *cobra.Command, c *agents.Common, level *string) {
 	f.StringVar(&c.TokenFile, "token-file", "", "the token that proves who this is (default: ask the API server for one)")
 	f.StringVar(&c.Kubeconfig, "kubeconfig", "", "the cluster (default: the one this pod runs in)")
 	f.StringVar(&c.Dir, "dir", "/var/run/ebb/agent", "a private folder for sockets")
-	f.StringVar(&c.Envoy, "envoy", "", "the Envoy to run")
+	f.StringVar(&c.Envoy, "envoy", besideThis("envoy"), "the Envoy to run (default: the one beside this program)")
 	f.DurationVar(&c.Drain, "drain", 5*time.Second, "how long a stop waits for requests in flight")
 	f.StringVar(level, "log-level", "info", "debug, info, warn or error")
+}
+
+// besideThis is a program in the folder of this one, or empty.
+func besideThis(name string) string {
+	self, err := os.Executable()
+	if err != nil {
+		return ""
+	}
+	path := filepath.Join(filepath.Dir(self), name)
+	if _, err := os.Stat(path); err != nil {
+		return ""
+	}
+	return path
 }
 
 func newGatewayCommand() *cobra.Command {
@@ -72,7 +86,9 @@ func newNodeCommand() *cobra.Command {
 				return err
 			}
 			if light.enabled {
-				o.Light = light.run(o)
+				if o.Light, err = light.run(o, images); err != nil {
+					return err
+				}
 			}
 			if registry != "" {
 				store, err := image.Open(images)

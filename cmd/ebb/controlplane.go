@@ -40,7 +40,7 @@ func newControlPlaneCommand() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.Kubeconfig, "kubeconfig", "", "the cluster (default: the one this pod runs in)")
-	f.StringVar(&o.Listen, "listen", ":15010", "where proxies and agents connect: HOST:PORT or unix:PATH")
+	f.StringSliceVar(&o.Listen, "listen", []string{":15010"}, "where proxies and agents connect: HOST:PORT or unix:PATH")
 	f.StringSliceVar(&o.DNS, "dns", nil, "names by which they dial it")
 	f.StringVar(&o.TrustDomain, "trust-domain", "cluster.local", "the SPIFFE trust domain")
 	f.StringVar(&o.CAFile, "ca-file", "", "keep the CA in this file (default: the Secret ebb-system/ebb-ca)")
@@ -54,6 +54,9 @@ func newControlPlaneCommand() *cobra.Command {
 	f.StringVar(&o.ClusterDomain, "cluster-domain", "cluster.local", "the DNS domain of Services")
 	f.StringVar(&o.Domain, "domain", "", "the default domain of routes, written when config-domain is made")
 	f.StringVar(&o.ReplicaProxy, "replica-proxy", "sidecar", "where replicas' Envoys run by default: node or sidecar")
+	f.StringVar(&o.SidecarImage, "sidecar-image", "", "the image of sidecars, with ebb and envoy (default: that of this pod; outside of a cluster one that is made)")
+	f.StringVar(&o.Envoy, "envoy", besideThis("envoy"), "the Envoy for such an image (default: the one beside this program)")
+	f.StringVar(&o.SidecarControlPlane, "sidecar-control-plane", "", "where sidecars dial, HOST:PORT (default: the Service ebb-control-plane in ebb-system)")
 	f.StringVar(&o.DrainAddress, "drain-address", "", "where preStop hooks ask on their node, HOST:PORT")
 	f.StringVar(&o.WebhookListen, "webhook-listen", "127.0.0.1:0", "where admission is served")
 	f.StringVar(&o.WebhookService, "webhook-service", "", "the Service in ebb-system before it (default: a URL on loopback)")

@@ -24,9 +24,9 @@ func main() {
 	root.AddGroup(&cobra.Group{ID: "local", Title: "This machine's platform:"},
 		&cobra.Group{ID: "look", Title: "Looking and trying:"}, &cobra.Group{ID: "role", Title: "Processes, by role:"})
 	add(root, "local", newUpCommand(), newDownCommand(), newStatusCommand(), newKubeconfigCommand(), newKubectlCommand(), newLogsCommand(),
-		imagecmd.New(imageStore()))
+		newImageCommand())
 	add(root, "look", newXDSCommand(), newAutoscaleCommand(), newVersionCommand())
-	add(root, "role", newControlPlaneCommand(), newGatewayCommand(), newNodeCommand())
+	add(root, "role", newControlPlaneCommand(), newGatewayCommand(), newNodeCommand(), newSidecarCommand())
 	if err := root.Execute(); err != nil {
 		if !errors.Is(err, errSilent) {
 			fmt.Fprintln(os.Stderr, "ebb:", err)
@@ -40,6 +40,13 @@ func add(root *cobra.Command, group string, commands ...*cobra.Command) {
 		cmd.GroupID = group
 		root.AddCommand(cmd)
 	}
+}
+
+// newImageCommand is the image store's, with Ebb's own image beside those of users.
+func newImageCommand() *cobra.Command {
+	cmd := imagecmd.New(imageStore())
+	cmd.AddCommand(newPlatformImageCommand())
+	return cmd
 }
 
 // imageStore is the store of the default platform, or of the one that EBB_STATE names.

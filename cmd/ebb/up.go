@@ -15,11 +15,12 @@ import (
 	"ebb.dev/ebb/deploy/local/platform"
 	"ebb.dev/ebb/deploy/local/progress"
 	"ebb.dev/ebb/deploy/local/state"
+	"ebb.dev/ebb/serving"
 	"github.com/spf13/cobra"
 )
 
 // localComponents are Ebb's own processes of a local platform; the file that defines them sets it.
-var localComponents func(platform.Environment) []platform.Component
+var localComponents func(e platform.Environment, replicaProxy string) []platform.Component
 
 // stateFlag adds --state, whose default is in the user's home.
 func stateFlag(cmd *cobra.Command, into *string) {
@@ -36,6 +37,8 @@ func stateFlag(cmd *cobra.Command, into *string) {
 type upFlags struct {
 	platform.Options
 	detach bool
+	// replicaProxy is where replicas' Envoys run unless something says otherwise.
+	replicaProxy string
 	// progressFD is the pipe to the `ebb up --detach` that started this supervisor.
 	progressFD int
 }
@@ -51,7 +54,12 @@ Everything is in one state folder; a second "ebb up" finds what the first one ha
 certificates that "ebb up" made.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			f.Components = localComponents
+			if err := f.checkReplicaProxy(); err != nil {
+				return err
+			}
+			if localComponents != nil {
+				f.Components = func(e platform.Environment) []platform.Component { return localComponents(e, f.replicaProxy) }
+			}
 			switch {
 			case f.progressFD > 0:
 				return superviseDetached(cmd.Context(), f)
@@ -68,10 +76,25 @@ certificates that "ebb up" made.`,
 	flags.IntVar(&f.HTTPPort, "http-port", 0, "the gateway's port on 127.0.0.1 (default 80 as root, else 8080)")
 	flags.IntVar(&f.APIPort, "api-port", 0, "the API server's port on 127.0.0.1 (default 6443, or any if that is taken)")
 	flags.StringVar(&f.Node, "node", platform.NodeAuto, "the kind of node: kubelet (as root), light (plain processes) or auto")
+	flags.StringVar(&f.replicaProxy, "replica-proxy", string(serving.NodeProxy), "where replicas' Envoys run by default: node or sidecar (with a kubelet)")
 	flags.StringVar(&f.Bin, "bin", "", "the folder of ebb-kube and containerd (default: that of this program)")
 	flags.IntVar(&f.progressFD, "progress-fd", 0, "")
 	flags.MarkHidden("progress-fd") //nolint:errcheck // the flag exists
 	return cmd
+}
+
+// checkReplicaProxy refuses what cannot run: a sidecar is a container beside the app's.
+func (f upFlags) checkReplicaProxy() error {
+	switch serving.ReplicaProxy(f.replicaProxy) {
+	case serving.NodeProxy:
+		return nil
+	case serving.SidecarProxy:
+		if f.Node == platform.NodeLight || f.Node == platform.NodeAuto && os.Geteuid() != 0 {
+			return errors.New("--replica-proxy=sidecar needs pods with containers: run as root with --node=kubelet")
+		}
+		return nil
+	}
+	return fmt.Errorf("--replica-proxy %q: must be node or sidecar", f.replicaProxy)
 }
 
 // upForeground serves until a signal.
@@ -146,7 +169,7 @@ func upDetached(f upFlags) error {
 	}
 	defer reader.Close()
 	cmd := exec.Command(self, "up", "--state", dir.Root(), "--http-port", strconv.Itoa(f.HTTPPort), "--api-port", strconv.Itoa(f.APIPort),
-		"--node", f.Node, "--bin", f.Bin, "--progress-fd", "3")
+		"--node", f.Node, "--replica-proxy", f.replicaProxy, "--bin", f.Bin, "--progress-fd", "3")
 	// The advice that the supervisor gives is for whoever typed this command.
 	cmd.Args[0] = os.Args[0]
 	cmd.ExtraFiles = []*os.File{writer}

@@ -3,6 +3,7 @@ package main
 import (
 	"archive/tar"
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"log"
@@ -21,6 +22,9 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
+
+	"ebb.dev/ebb/cmd/ebb/agents"
+	"ebb.dev/ebb/deploy/image"
 )
 
 // TestMain makes the test binary three programs: the tests, the ebb they run, and the image registry that pods pull from.
@@ -33,6 +37,12 @@ func TestMain(m *testing.M) {
 		main()
 	case "registry":
 		serveRegistry(os.Args[1], os.Args[2])
+	case "images":
+		store, err := image.Open(os.Args[2])
+		if err != nil {
+			log.Fatal(err)
+		}
+		log.Fatal(agents.ServeImages(context.Background(), os.Args[1], image.NewRegistry(store)))
 	default:
 		os.Exit(m.Run())
 	}

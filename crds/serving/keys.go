@@ -65,6 +65,15 @@ const (
 	ProgressDeadlineAnnotationKey = GroupName + "/progress-deadline"
 )
 
+// ReplicaProxyAnnotationKey, on a revision template, is Ebb's own: where the Envoys of its replicas run, ReplicaProxyNode or
+// ReplicaProxySidecar. It says more than the same label on the namespace, which says more than the platform's default.
+const (
+	ReplicaProxyAnnotationKey = "ebb.dev/replica-proxy"
+
+	ReplicaProxyNode    = "node"
+	ReplicaProxySidecar = "sidecar"
+)
+
 // Annotations on a revision template that size the replica's sidecar. Their values are quantities.
 const (
 	sidecar = "queue.sidecar." + GroupName

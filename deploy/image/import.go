@@ -81,7 +81,7 @@ func stage(ctx context.Context, in io.Reader, dir string) error {
 			return err
 		}
 		h, err := members.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {

@@ -75,7 +75,7 @@ func (s *Store) unpackTo(ctx context.Context, img *Image, tree string) error {
 	if err != nil {
 		return err
 	}
-	defer removeTree(work)
+	defer func() { _ = removeTree(work) }()
 	if err := os.Chmod(work, 0o755); err != nil {
 		return err
 	}

@@ -19,6 +19,7 @@ import (
 
 	"ebb.dev/ebb/xds/agent/agentpb"
 	"ebb.dev/ebb/xds/envoy"
+	"ebb.dev/ebb/xds/model"
 )
 
 // Options of an agent.
@@ -234,9 +235,11 @@ func (a *Agent) fetch(ctx context.Context, name string) (*SVID, error) {
 		return nil, fmt.Errorf("have %s signed: %w", name, err)
 	}
 	a.believe(signed.GetTrust())
-	return &SVID{
-		Chain: signed.GetChain(), Key: key, ID: signed.GetId(), NotAfter: signed.GetNotAfter().AsTime(), issued: began,
-	}, nil
+	svid := &SVID{Chain: signed.GetChain(), Key: key, ID: signed.GetId(), NotAfter: signed.GetNotAfter().AsTime(), issued: began}
+	if parsed, err := model.ParseID(a.options.TrustDomain, svid.ID); err == nil && parsed.IsWorkload() {
+		svid.workloadSecret = envoy.SVIDPrefix + parsed.Account.String()
+	}
+	return svid, nil
 }
 
 // reread takes over the roots of the file: without a certificate that is valid, what we believed may be as old.

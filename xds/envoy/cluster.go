@@ -155,12 +155,10 @@ func QueueOf(concurrency uint32) uint32 {
 // request a connection, so max_connections is the limit and the pending queue is the queue; over HTTP/2 it is one
 // connection with max_concurrent_streams.
 func AppCluster(r model.Replica) *clusterv3.Cluster {
-	limit, pending := uint32(unlimited), uint32(unlimited)
-	connections := limit
+	connections, pending := uint32(unlimited), uint32(unlimited)
 	var maxStreams *uint32
 	if n := r.Revision.Concurrency; n > 0 {
-		limit, connections = n, n
-		pending = QueueOf(n)
+		connections, pending = n, QueueOf(n)
 		if r.Revision.Protocol == model.H2C {
 			connections, maxStreams = 1, &n
 		}

@@ -198,7 +198,7 @@ func ReplicaListener(options Options, r model.Replica) *listenerv3.Listener {
 	manager.GenerateRequestId = boolValue(false)
 	manager.RouteSpecifier = &hcmv3.HttpConnectionManager_RouteConfig{RouteConfig: replicaRoutes(r)}
 	manager.HttpFilters = []*hcmv3.HttpFilter{router()}
-	manager.LocalReplyConfig = overloadedSaysWhen()
+	manager.LocalReplyConfig = ownAnswers()
 	chain := &listenerv3.FilterChain{Filters: []*listenerv3.Filter{httpFilter(manager)}}
 	if !options.Plaintext {
 		chain.TransportSocket = replicaTLS(options, model.Key{Namespace: r.Pod.Namespace, Name: r.Revision.ServiceAccount})
@@ -220,7 +220,8 @@ func replicaRoutes(r model.Replica) *routev3.RouteConfiguration {
 		bounded.RetryPolicy = &routev3.RetryPolicy{NumRetries: uint32Value(0), PerTryTimeout: duration(bounds.ResponseStart)}
 	}
 	return &routev3.RouteConfiguration{
-		Name: model.ReplicaName(r.Pod),
+		Name:                    model.ReplicaName(r.Pod),
+		ResponseHeadersToRemove: []string{UnsentHeader}, // the app's are not ours; the proxy's own are added later
 		VirtualHosts: []*routev3.VirtualHost{{
 			Name:    "app",
 			Domains: []string{"*"},
@@ -241,16 +242,25 @@ func replicaRoutes(r model.Replica) *routev3.RouteConfiguration {
 	}
 }
 
-// overloadedSaysWhen adds Retry-After to the answer of a full queue.
-func overloadedSaysWhen() *hcmv3.LocalReplyConfig {
-	return &hcmv3.LocalReplyConfig{Mappers: []*hcmv3.ResponseMapper{{
+// ownAnswers marks what a replica's proxy answers by itself: a full queue says when to come again, and an app that does not
+// accept connections has not seen the request.
+func ownAnswers() *hcmv3.LocalReplyConfig {
+	return &hcmv3.LocalReplyConfig{Mappers: []*hcmv3.ResponseMapper{
+		markAnswer("UO", "retry-after", "1"),
+		markAnswer("UF", UnsentHeader, "1"),
+	}}
+}
+
+// markAnswer adds a header to the proxy's own 503 that has the response flag.
+func markAnswer(flag, header, value string) *hcmv3.ResponseMapper {
+	return &hcmv3.ResponseMapper{
 		Filter: &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_ResponseFlagFilter{
-			ResponseFlagFilter: &accesslogv3.ResponseFlagFilter{Flags: []string{"UO"}},
+			ResponseFlagFilter: &accesslogv3.ResponseFlagFilter{Flags: []string{flag}},
 		}},
 		StatusCode: wrapperspb.UInt32(503),
 		HeadersToAdd: []*corev3.HeaderValueOption{{
-			Header:       &corev3.HeaderValue{Key: "retry-after", Value: "1"},
+			Header:       &corev3.HeaderValue{Key: header, Value: value},
 			AppendAction: corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,
 		}},
-	}}}
+	}
 }

@@ -26,6 +26,8 @@ const (
 	TrustSecret = "trust"
 	// ClusterHeader carries the hold's choice of cluster to the catch-all route.
 	ClusterHeader = "x-ebb-cluster"
+	// UnsentHeader marks a replica proxy's answer to a request that the app has never seen; gateways try another replica.
+	UnsentHeader = "x-ebb-unsent"
 	// GatewayHeader tells the hold server, as gRPC metadata, which gateway asks.
 	GatewayHeader = "x-ebb-gateway"
 	// GatewayEnvironment is the variable that the gateway's Envoy reads its ID from.

@@ -26,6 +26,7 @@ func RouteConfiguration(config model.RouteConfig) *routev3.RouteConfiguration {
 		VirtualHosts:                    []*routev3.VirtualHost{catchAll(config)},
 		Vhds:                            &routev3.Vhds{ConfigSource: fromADS(vhdsFetch)},
 		MostSpecificHeaderMutationsWins: true,
+		ResponseHeadersToRemove:         []string{UnsentHeader},
 	}
 }
 
@@ -134,8 +135,9 @@ func setHeaders(headers []model.Header) []*corev3.HeaderValueOption {
 // span about a second: a replica's proxy that was killed is back by then.
 func neverSeenByApp() *routev3.RetryPolicy {
 	return &routev3.RetryPolicy{
-		RetryOn:    "connect-failure,refused-stream,reset-before-request",
-		NumRetries: uint32Value(12),
+		RetryOn:          "connect-failure,refused-stream,reset-before-request,retriable-headers",
+		RetriableHeaders: []*routev3.HeaderMatcher{{Name: UnsentHeader, HeaderMatchSpecifier: &routev3.HeaderMatcher_PresentMatch{PresentMatch: true}}},
+		NumRetries:       uint32Value(12),
 		RetryHostPredicate: []*routev3.RetryPolicy_RetryHostPredicate{{
 			Name:       "envoy.retry_host_predicates.previous_hosts",
 			ConfigType: &routev3.RetryPolicy_RetryHostPredicate_TypedConfig{TypedConfig: mustAny(&previoushostsv3.PreviousHostsPredicate{})},

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -45,6 +46,8 @@ type proxy struct {
 type host struct {
 	Common
 	agent *agent.Agent
+	// early starts the Envoys before the agent has its certificate; they wait for it themselves.
+	early bool
 }
 
 func newHost(c Common, name string, token func(context.Context) (string, error)) (*host, error) {
@@ -75,6 +78,29 @@ func (h *host) run(ctx context.Context, proxies []proxy, beside ...func(context.
 		}
 	}()
 	defer func() { stopAgent(); <-agentDone }()
+	ctx, stop := context.WithCancel(ctx)
+	var group sync.WaitGroup
+	defer group.Wait()
+	defer stop()
+	start := func() error {
+		for _, p := range proxies {
+			config, err := h.prepare(p)
+			if err != nil {
+				return err
+			}
+			group.Go(func() {
+				if err := runner.Run(ctx, config); err != nil {
+					failed <- err
+				}
+			})
+		}
+		return nil
+	}
+	if h.early {
+		if err := start(); err != nil {
+			return err
+		}
+	}
 	select {
 	case <-h.agent.Ready():
 	case err := <-failed:
@@ -82,20 +108,10 @@ func (h *host) run(ctx context.Context, proxies []proxy, beside ...func(context.
 	case <-ctx.Done():
 		return nil
 	}
-	ctx, stop := context.WithCancel(ctx)
-	var group sync.WaitGroup
-	defer group.Wait()
-	defer stop()
-	for _, p := range proxies {
-		config, err := h.prepare(p)
-		if err != nil {
+	if !h.early {
+		if err := start(); err != nil {
 			return err
 		}
-		group.Go(func() {
-			if err := runner.Run(ctx, config); err != nil {
-				failed <- err
-			}
-		})
 	}
 	for _, f := range beside {
 		group.Go(func() {
@@ -112,10 +128,19 @@ func (h *host) run(ctx context.Context, proxies []proxy, beside ...func(context.
 	}
 }
 
+// adminSocket is where a proxy's admin page is.
+func (h *host) adminSocket(id string) string {
+	name := filepath.Base(id)
+	if strings.HasPrefix(id, "sidecar/") {
+		// It is the only one of its folder, and a pod's name may be longer than a socket's path.
+		name = "sidecar"
+	}
+	return filepath.Join(h.Dir, "envoy-"+name+".sock")
+}
+
 // prepare writes an Envoy's bootstrap.
 func (h *host) prepare(p proxy) (runner.Config, error) {
-	name := filepath.Base(p.id)
-	admin := filepath.Join(h.Dir, "envoy-"+name+".sock")
+	admin := h.adminSocket(p.id)
 	data, err := bootstrap.JSON(bootstrap.Settings{
 		Kind: p.kind, ProxyID: p.id, ControlPlane: h.ControlPlane, TrustDomain: h.TrustDomain,
 		AgentSocket: filepath.Join(h.Dir, "sds.sock"), AdminSocket: admin,
@@ -123,7 +148,7 @@ func (h *host) prepare(p proxy) (runner.Config, error) {
 	if err != nil {
 		return runner.Config{}, err
 	}
-	file := filepath.Join(h.Dir, "envoy-"+name+".json")
+	file := strings.TrimSuffix(admin, ".sock") + ".json"
 	if err := os.WriteFile(file, data, 0o600); err != nil {
 		return runner.Config{}, fmt.Errorf("write a bootstrap: %w", err)
 	}

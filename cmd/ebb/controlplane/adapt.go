@@ -2,16 +2,11 @@ package controlplane
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 
 	"github.com/go-logr/logr"
-	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"ebb.dev/ebb/crds/config"
 	"ebb.dev/ebb/crds/networking"
@@ -44,24 +39,4 @@ func ingressClass(ingress *networkingv1alpha1.Ingress, set *config.Set) string {
 		return class
 	}
 	return set.Network.IngressClass
-}
-
-// trustConfigMap writes the roots where agents of a cluster mount them from.
-func trustConfigMap(ctx context.Context, c client.Client, roots string) error {
-	wanted := &corev1.ConfigMap{
-		ObjectMeta: metav1.ObjectMeta{Namespace: systemNamespaces[0], Name: "ebb-trust"},
-		Data:       map[string]string{"roots.pem": roots},
-	}
-	err := c.Create(ctx, wanted)
-	if apierrors.IsAlreadyExists(err) {
-		var have corev1.ConfigMap
-		if err = c.Get(ctx, client.ObjectKeyFromObject(wanted), &have); err == nil && have.Data["roots.pem"] != roots {
-			have.Data = wanted.Data
-			err = c.Update(ctx, &have)
-		}
-	}
-	if err != nil {
-		return fmt.Errorf("write ConfigMap %s/%s: %w", wanted.Namespace, wanted.Name, err)
-	}
-	return nil
 }

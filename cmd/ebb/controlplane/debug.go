@@ -18,6 +18,7 @@ import (
 	"ebb.dev/ebb/xds"
 	"ebb.dev/ebb/xds/cache"
 	"ebb.dev/ebb/xds/model"
+	"ebb.dev/ebb/xds/phases"
 )
 
 // listen opens "host:port" or "unix:PATH".
@@ -38,7 +39,7 @@ func listen(ctx context.Context, address string) (net.Listener, error) {
 }
 
 // debug serves what a person or a probe looks at. It shows no secret.
-func debug(registry prometheus.Gatherer, plane *xds.Plane, engine *scale.Engine, ready func() error) http.Handler {
+func debug(registry prometheus.Gatherer, plane *xds.Plane, engine *scale.Engine, wakes *phases.Recorder, ready func() error) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
@@ -66,6 +67,7 @@ func debug(registry prometheus.Gatherer, plane *xds.Plane, engine *scale.Engine,
 		}
 		writeJSON(w, held)
 	})
+	mux.HandleFunc("GET /debug/wakes", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, wakes.Wakes()) })
 	mux.HandleFunc("GET /debug/autoscale", func(w http.ResponseWriter, r *http.Request) {
 		revisions := engine.Revisions()
 		if name := r.URL.Query().Get("revision"); name != "" {

@@ -29,14 +29,14 @@ var systemNamespaces = []string{"ebb-system", "knative-serving", "knative-eventi
 func install(ctx context.Context, c client.Client, domain string) error {
 	for _, name := range systemNamespaces {
 		namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
-		if err := c.Create(ctx, namespace); err != nil && !apierrors.IsAlreadyExists(err) {
+		if err := ensure(ctx, c, namespace, &corev1.Namespace{}); err != nil {
 			return fmt.Errorf("create namespace %s: %w", name, err)
 		}
 	}
 	accounts := identity.DefaultAccounts()
 	for _, key := range []model.Key{accounts.Gateway, accounts.Node} {
 		account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name}}
-		if err := c.Create(ctx, account); err != nil && !apierrors.IsAlreadyExists(err) {
+		if err := ensure(ctx, c, account, &corev1.ServiceAccount{}); err != nil {
 			return fmt.Errorf("create service account %s: %w", key, err)
 		}
 	}
@@ -68,6 +68,18 @@ func install(ctx context.Context, c client.Client, domain string) error {
 		}
 	}
 	return nil
+}
+
+// ensure creates an object that is not there. Where the manifests of a cluster have made it, we need no right to.
+func ensure(ctx context.Context, c client.Client, wanted, have client.Object) error {
+	err := c.Get(ctx, client.ObjectKeyFromObject(wanted), have)
+	if apierrors.IsNotFound(err) {
+		err = c.Create(ctx, wanted)
+	}
+	if apierrors.IsAlreadyExists(err) {
+		return nil
+	}
+	return err
 }
 
 // hashAnnotation remembers what a kind was installed from, so that an unchanged one costs a read.

@@ -22,6 +22,8 @@ type node struct {
 	watcher     *watch.Watcher
 	drainer     *drain.Drainer
 	store       *store.Store
+	// deleted asks the API server whether a pod is being deleted, when the watch may not have told yet.
+	deleted func(ctx context.Context, pod model.Key) bool
 }
 
 // Report takes what a node knows of its pods first.
@@ -30,8 +32,8 @@ func (n *node) Report(stream agentpb.Node_ReportServer) error {
 	if err != nil {
 		return err
 	}
-	if peer.Role != model.RoleNode {
-		return status.Errorf(codes.PermissionDenied, "%s is no node", peer.ID)
+	if peer.Role != model.RoleNode && peer.Pod.IsZero() {
+		return status.Errorf(codes.PermissionDenied, "%s is neither a node nor a sidecar", peer.ID)
 	}
 	for {
 		report, err := stream.Recv()
@@ -39,6 +41,12 @@ func (n *node) Report(stream agentpb.Node_ReportServer) error {
 			return err
 		}
 		pod := model.Key{Namespace: report.GetNamespace(), Name: report.GetName()}
+		if peer.Role != model.RoleNode {
+			if err := n.ownReport(peer, pod, report); err != nil {
+				return err
+			}
+			continue
+		}
 		switch report.GetState() {
 		case agentpb.PodReport_STOPPED:
 			n.watcher.Forgotten(pod, report.GetUid())
@@ -66,19 +74,16 @@ func (n *node) Drain(ctx context.Context, request *agentpb.DrainRequest) (*agent
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	drained := true
-	for _, pod := range n.leaving(peer, request) {
+	for _, pod := range n.leaving(ctx, peer, request) {
 		drained = n.drainer.Leaving(ctx, pod) && drained
 	}
 	return &agentpb.DrainResponse{Drained: drained}, nil
 }
 
 // leaving lists the pods meant that the caller may speak for: a node for those bound to it, a sidecar for its own.
-func (n *node) leaving(peer identity.Peer, request *agentpb.DrainRequest) []model.Key {
+func (n *node) leaving(ctx context.Context, peer identity.Peer, request *agentpb.DrainRequest) []model.Key {
 	if peer.IsWorkload() {
-		if peer.Pod.IsZero() {
-			return nil
-		}
-		return []model.Key{peer.Pod}
+		return n.ownPod(ctx, peer)
 	}
 	var out []model.Key
 	for _, replica := range n.store.Read().ReplicasOn(peer.Name) {

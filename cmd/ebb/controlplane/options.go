@@ -10,8 +10,8 @@ import (
 type Options struct {
 	// Kubeconfig is a file; empty uses the pod's own account.
 	Kubeconfig string
-	// Listen is where proxies and agents connect: host:port or unix:PATH.
-	Listen string
+	// Listen is where proxies and agents connect: host:port or unix:PATH, one or more.
+	Listen []string
 	// DNS are the names by which they dial it.
 	DNS []string
 	// TrustDomain of the identities.
@@ -35,6 +35,13 @@ type Options struct {
 	Domain string
 	// ReplicaProxy is where replicas' Envoys run unless something says otherwise: node or sidecar.
 	ReplicaProxy string
+	// SidecarImage holds ebb and envoy, for replicas' own proxies; empty is the image of this control plane's own pod or, outside of a
+	// cluster, one that is made of this program and Envoy when it is needed.
+	SidecarImage string
+	// Envoy is the binary for that image.
+	Envoy string
+	// SidecarControlPlane is where sidecars dial, host:port; empty is the Service ebb-control-plane in ebb-system.
+	SidecarControlPlane string
 	// DrainAddress is where pods' preStop hooks ask on their node, host:port; empty sets no hook.
 	DrainAddress string
 	// WebhookListen is host:port; WebhookService names the Service in ebb-system before it, empty for a URL on loopback.

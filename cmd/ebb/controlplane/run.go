@@ -2,7 +2,6 @@ package controlplane
 
 import (
 	"context"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"os"
@@ -46,6 +45,7 @@ import (
 	"ebb.dev/ebb/xds/hold"
 	"ebb.dev/ebb/xds/identity"
 	"ebb.dev/ebb/xds/model"
+	"ebb.dev/ebb/xds/phases"
 	"ebb.dev/ebb/xds/watch"
 )
 
@@ -62,13 +62,22 @@ type controlPlane struct {
 	watcher  *watch.Watcher
 	// imagesChanged gets a word when the local image store has changed.
 	imagesChanged chan struct{}
-	ready         atomic.Bool
-	registry      *prometheus.Registry
+	// injected is what sidecars are told.
+	injected injected
+	// makeImage makes the image of sidecars if there is none; nil where it comes from elsewhere.
+	makeImage func(context.Context) error
+	ready     atomic.Bool
+	registry  *prometheus.Registry
+	phases    *phases.Recorder
+	writes    *writes
 }
 
 // Run serves until the context ends.
 func Run(ctx context.Context, o Options) error {
-	c := &controlPlane{Options: o, registry: prometheus.NewRegistry(), imagesChanged: make(chan struct{}, 1)}
+	c := &controlPlane{
+		Options: o, registry: prometheus.NewRegistry(), imagesChanged: make(chan struct{}, 1),
+		phases: phases.New(time.Now, o.Log), writes: newWrites(),
+	}
 	if err := c.connect(ctx); err != nil {
 		return err
 	}
@@ -87,6 +96,7 @@ func (c *controlPlane) connect(ctx context.Context) error {
 	c.config.UserAgent = "ebb-control-plane"
 	// The API server has its own limits; a client-side one only adds latency to wakes.
 	c.config.QPS, c.config.Burst = -1, -1
+	c.config.Wrap(c.writes.count)
 	protobuf := rest.CopyConfig(c.config)
 	protobuf.ContentType = runtime.ContentTypeProtobuf
 	protobuf.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
@@ -169,11 +179,11 @@ func (c *controlPlane) assemble(ctx context.Context) error {
 		return err
 	}
 	c.scaling = &scaling{signal: signal.New(time.Now(), 0), now: time.Now}
-	service := &node{trustDomain: c.TrustDomain}
+	service := &node{trustDomain: c.TrustDomain, deleted: c.podDeleted}
 	c.plane = xds.New(ctx, xds.Options{
 		TrustDomain: c.TrustDomain, DNS: c.DNS, Listeners: c.listeners(), CA: c.ca, Reviewer: reviewer{c.kube},
 		Accounts: identity.DefaultAccounts(), Autoscaler: c.scaling, Hold: c.holdSettings(), Node: service,
-		OnRefused: c.refused, Log: c.Log,
+		Phases: c.phases, OnRefused: c.refused, Log: c.Log,
 	})
 	drains := drain.New(c.plane.Store, c.plane.Gateways, c.plane.Loads, c.plane.Hold, time.Now, c.Log)
 	c.watcher = watch.New(c.plane.Store, c.Log)
@@ -185,15 +195,24 @@ func (c *controlPlane) assemble(ctx context.Context) error {
 	c.scaling.store, c.scaling.drainer = c.plane.Store, drains
 	c.scaling.targets = target.New(c.kube, c.manager.GetClient(), drainer{drains}, c.scaling.counts, time.Now, c.Log)
 	c.scaling.engine = scale.New(scale.Config{
-		Demand: c.scaling.signal, Replicas: c.scaling.targets, Scaler: c.scaling.targets, Downscaler: c.scaling.targets,
+		Demand: c.scaling.signal, Replicas: c.scaling.targets, Scaler: timed{c.scaling.targets, c.phases}, Downscaler: c.scaling.targets,
 		Sleeper: c.scaling.targets, Status: c.scaling.targets, Autoscaler: autoscaling.DefaultConfig(), Logger: c.Log,
+		OnDecision: timed{phases: c.phases}.decidedThen(c.scaling.decided),
 	})
 	c.watcher.OnReplica = func(revision model.Key) { c.scaling.engine.Changed(revisionOf(revision)) }
+	if err := c.findSidecar(ctx); err != nil {
+		return err
+	}
 	if err := c.setupServing(); err != nil {
+		return err
+	}
+	if err := c.setupTrust(ctx); err != nil {
 		return err
 	}
 	c.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), c.scaling.engine)
 	c.registry.MustRegister(c.plane.Hold.Collectors()...)
+	c.registry.MustRegister(c.phases.Collectors()...)
+	c.registry.MustRegister(c.writes.total)
 	return nil
 }
 
@@ -241,7 +260,7 @@ func (c *controlPlane) serve(ctx context.Context) error {
 			return err
 		}
 		run("debug", func() error {
-			return serveHTTP(ctx, listener, debug(c.registry, c.plane, c.scaling.engine, c.readiness))
+			return serveHTTP(ctx, listener, debug(c.registry, c.plane, c.scaling.engine, c.phases, c.readiness))
 		})
 	}
 	// Admission is up before any reconciler writes.
@@ -276,7 +295,7 @@ func (c *controlPlane) serve(ctx context.Context) error {
 	if err := c.scaling.targets.Watch(ctx, informers, c.scaling.engine); err != nil {
 		return err
 	}
-	listener, err := listen(ctx, c.Listen)
+	listener, err := listenAll(ctx, c.Listen)
 	if err != nil {
 		return err
 	}
@@ -343,18 +362,13 @@ func (c *controlPlane) uncached() client.Client {
 
 // publishTrust writes the roots where agents begin with them.
 func (c *controlPlane) publishTrust(ctx context.Context) error {
-	roots, _ := c.ca.Roots()
-	var data []byte
-	for _, root := range roots {
-		data = append(data, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: root.Raw})...)
-	}
 	if c.TrustFile != "" {
-		if err := writeWhole(c.TrustFile, data, 0o644); err != nil {
+		if err := writeWhole(c.TrustFile, []byte(c.rootsPEM()), 0o644); err != nil {
 			return fmt.Errorf("write the roots: %w", err)
 		}
 		return nil
 	}
-	return trustConfigMap(ctx, c.uncached(), string(data))
+	return writeTrust(ctx, c.uncached(), systemNamespaces[0], c.rootsPEM())
 }
 
 func removeSocket(path string) error {

@@ -14,7 +14,6 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/client-go/kubernetes"
 
-	"ebb.dev/ebb/crds/config"
 	servingv1 "ebb.dev/ebb/crds/serving/v1"
 	"ebb.dev/ebb/deploy/image"
 	"ebb.dev/ebb/deploy/local/rootless"
@@ -110,15 +109,8 @@ func (c *controlPlane) preStop(revision *servingv1.Revision) *corev1.LifecycleHa
 	if err != nil {
 		return nil
 	}
-	within := drainWithin
-	if seconds := revision.Spec.TimeoutSeconds; seconds != nil && *seconds > 0 {
-		within = time.Duration(*seconds) * time.Second
-	}
-	query := url.Values{"namespace": {revision.Namespace}, "revision": {revision.Name}, "within": {within.String()}}
+	query := url.Values{"namespace": {revision.Namespace}, "revision": {revision.Name}, "within": {longestRequest(revision).String()}}
 	return &corev1.LifecycleHandler{HTTPGet: &corev1.HTTPGetAction{
 		Host: host, Port: intstr.Parse(port), Path: "/drain?" + query.Encode(), Scheme: corev1.URISchemeHTTP,
 	}}
 }
-
-// sidecar adds a replica's own proxy to its pod.
-func (c *controlPlane) sidecar(*corev1.PodSpec, *servingv1.Revision, *config.Set) {}

@@ -25,6 +25,9 @@ func (r *Result) template(t *v1.RevisionTemplateSpec, parent *metav1.ObjectMeta,
 	r.autoscaling(t.Annotations, cfg, annotations)
 	r.add(networking.ValidateAnnotations(t.Annotations, annotations)...)
 	r.sidecarAnnotations(t.Annotations, annotations)
+	if value, said := t.Annotations[serving.ReplicaProxyAnnotationKey]; said && value != serving.ReplicaProxyNode && value != serving.ReplicaProxySidecar {
+		r.add(field.NotSupported(annotations.Key(serving.ReplicaProxyAnnotationKey), value, []string{serving.ReplicaProxyNode, serving.ReplicaProxySidecar}))
+	}
 	if value := t.Annotations[serving.ProgressDeadlineAnnotationKey]; value != "" {
 		r.add(wholeSeconds(value, time.Second, annotations.Key(serving.ProgressDeadlineAnnotationKey))...)
 	}

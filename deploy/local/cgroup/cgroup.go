@@ -207,7 +207,7 @@ func (t *Tree) thaw() {
 		return
 	}
 	for _, group := range groups(root + "/" + t.name) {
-		os.WriteFile(filepath.Join(group, "freezer.state"), []byte("THAWED"), 0)
+		_ = os.WriteFile(filepath.Join(group, "freezer.state"), []byte("THAWED"), 0)
 	}
 }
 
@@ -260,7 +260,7 @@ func remove(group string) error {
 // groups are the groups at and below top, children first.
 func groups(top string) []string {
 	var out []string
-	filepath.WalkDir(top, func(path string, e fs.DirEntry, err error) error {
+	_ = filepath.WalkDir(top, func(path string, e fs.DirEntry, err error) error {
 		if err == nil && e.IsDir() {
 			out = append(out, path)
 		}

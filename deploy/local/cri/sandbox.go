@@ -78,7 +78,7 @@ func serveImage(reference, program string) (*imageServer, error) {
 	}
 	quiet := log.New(io.Discard, "", 0)
 	s := &imageServer{&http.Server{Handler: registry.New(registry.Logger(quiet)), ErrorLog: quiet}, "http://" + listener.Addr().String()}
-	go s.Serve(listener)
+	go func() { _ = s.Serve(listener) }()
 	image, err := programImage(program)
 	if err != nil {
 		s.Close()

@@ -23,12 +23,11 @@ type manager struct {
 
 	ctx context.Context // of Run; ends all pods
 
-	mu     sync.Mutex
-	pods   map[types.UID]*pod
-	freed  chan struct{}       // closed and replaced when a pod has ended: what did not fit may fit now
-	ports  map[int32]types.UID // plain mode: who has which port of the host
-	synced bool
-	group  sync.WaitGroup
+	mu    sync.Mutex
+	pods  map[types.UID]*pod
+	freed chan struct{}       // closed and replaced when a pod has ended: what did not fit may fit now
+	ports map[int32]types.UID // plain mode: who has which port of the host
+	group sync.WaitGroup
 }
 
 func newManager(n *node) *manager {

@@ -149,7 +149,7 @@ func (s *Supervisor) keep(ctx context.Context, c *child, life *running) {
 			s.end(c, life)
 			return
 		case <-logs.C:
-			trimLog(s.dir.Log(c.spec.Name))
+			_ = trimLog(s.dir.Log(c.spec.Name)) // the next look tries again
 			continue
 		case <-life.done:
 		}
@@ -177,7 +177,9 @@ func (s *Supervisor) revive(ctx context.Context, c *child, dead *running, crashe
 		wait := delay(*crashes)
 		s.log.Error("component ended, starting it again", "component", c.spec.Name, "cause", cause, "in", wait, "crashes", *crashes, "log", s.dir.Log(c.spec.Name))
 		c.record.State, c.record.Restarts = "restarting", c.record.Restarts+1
-		s.dir.Write(c.record)
+		if err := s.dir.Write(c.record); err != nil {
+			s.log.Warn("record not written: ebb status may show what was", "component", c.spec.Name, "error", err)
+		}
 		select {
 		case <-ctx.Done():
 			return nil

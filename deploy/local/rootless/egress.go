@@ -41,7 +41,7 @@ func ServeEgress(l *net.UnixListener) error {
 
 func answer(conn *net.UnixConn) {
 	defer conn.Close()
-	conn.SetReadDeadline(time.Now().Add(askTimeout))
+	_ = conn.SetReadDeadline(time.Now().Add(askTimeout))
 	line, err := bufio.NewReaderSize(conn, maxMessage).ReadSlice('\n')
 	if err != nil {
 		return
@@ -96,7 +96,7 @@ func Dial(ctx context.Context, socket, network, address string) (net.Conn, error
 	}
 	conn := raw.(*net.UnixConn)
 	defer conn.Close()
-	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 	if _, err := fmt.Fprintf(conn, "%s %s\n", network, address); err != nil {
 		return nil, fmt.Errorf("egress: %w", err)

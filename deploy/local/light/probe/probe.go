@@ -200,9 +200,9 @@ func Loop(ctx context.Context, p *corev1.Probe, t Target, failed func(error), re
 	}
 }
 
-func seconds(n int32, otherwise time.Duration) time.Duration {
+func seconds(n, otherwise int32) time.Duration {
 	if n <= 0 {
-		return otherwise * time.Second
+		n = otherwise
 	}
 	return time.Duration(n) * time.Second
 }

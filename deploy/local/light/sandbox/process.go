@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"strconv"
-	"sync"
 	"syscall"
 	"time"
 
@@ -26,7 +25,6 @@ type Process struct {
 	done chan struct{}
 	exit Exit
 	end  []func() // called once it has ended, before Done
-	once sync.Once
 }
 
 func newProcess(pid, pidfd int, s *Spec) (*Process, error) {

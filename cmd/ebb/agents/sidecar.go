@@ -1,0 +1,139 @@
+package agents
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"ebb.dev/ebb/deploy/envoy/bootstrap"
+	"ebb.dev/ebb/deploy/envoy/runner"
+	"ebb.dev/ebb/xds/agent"
+	"ebb.dev/ebb/xds/agent/agentpb"
+)
+
+// SidecarOptions are those of `ebb sidecar`: the pod that it is in.
+type SidecarOptions struct {
+	Common
+	// Namespace, Pod, UID and IP are the pod's, by the downward API.
+	Namespace, Pod, UID, IP string
+	// Listen is where the kubelet asks: readiness and preStop, host:port.
+	Listen string
+}
+
+// Sidecar runs a replica's own proxy until the context ends.
+func Sidecar(ctx context.Context, o SidecarOptions) error {
+	switch {
+	case o.Namespace == "" || o.Pod == "" || o.UID == "" || o.IP == "":
+		return errors.New("a sidecar must know its pod: give --namespace, --pod, --uid and --ip, or set POD_NAMESPACE, POD_NAME, POD_UID and POD_IP by the downward API")
+	case o.TokenFile == "":
+		return errors.New("a sidecar proves who it is by its pod's token: give --token-file, a projected service account token")
+	}
+	h, err := newHost(o.Common, "", agent.TokenFile(o.TokenFile))
+	if err != nil {
+		return err
+	}
+	// The pod's start waits for both: Envoy takes as long to start as the certificate to come.
+	h.early = true
+	reports := newReporter(h.agent, o.Log)
+	reports.report(&agentpb.PodReport{Namespace: o.Namespace, Name: o.Pod, Uid: o.UID, Ip: o.IP, State: agentpb.PodReport_STARTING})
+	id := "sidecar/" + o.Namespace + "/" + o.Pod
+	page := &sidecarPage{
+		admin: runner.Admin(h.adminSocket(id)), node: agentpb.NewNodeClient(h.agent.Conn()),
+		pod: &agentpb.DrainRequest{Namespace: o.Namespace, Name: o.Pod},
+	}
+	return h.run(ctx, []proxy{{kind: bootstrap.Replica, id: id, workers: 1}}, reports.run,
+		func(ctx context.Context) error { return page.serve(ctx, o.Listen) })
+}
+
+// sidecarPage is what the kubelet asks a sidecar: GET /ready, and GET /drain from the preStop hooks of the containers beside it.
+type sidecarPage struct {
+	admin *http.Client
+	node  agentpb.NodeClient
+	pod   *agentpb.DrainRequest
+}
+
+func (p *sidecarPage) serve(ctx context.Context, address string) error {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	if err != nil {
+		return fmt.Errorf("listen for the kubelet: %w", err)
+	}
+	server := &http.Server{ReadHeaderTimeout: 5 * time.Second, Handler: p.handler()}
+	stop := context.AfterFunc(ctx, func() { server.Close() })
+	defer stop()
+	if err := server.Serve(listener); err != nil && !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve the kubelet on %s: %w", address, err)
+	}
+	return nil
+}
+
+func (p *sidecarPage) handler() http.Handler {
+	mux := http.NewServeMux()
+	answer := func(w http.ResponseWriter, err error) {
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprintln(w, "ok")
+	}
+	mux.HandleFunc("GET /ready", func(w http.ResponseWriter, r *http.Request) { answer(w, p.ready(r.Context())) })
+	mux.HandleFunc("GET /drain", func(w http.ResponseWriter, r *http.Request) {
+		within, err := time.ParseDuration(r.URL.Query().Get("within"))
+		if err != nil {
+			within = 0
+		}
+		answer(w, p.drain(r.Context(), within))
+	})
+	return mux
+}
+
+var errNoListener = errors.New("no listener for the replica yet")
+
+// ready reports whether Envoy takes requests for the replica: that it lives is not enough, it must have been given its listener.
+func (p *sidecarPage) ready(ctx context.Context) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://envoy/listeners?format=json", nil)
+	if err != nil {
+		return err
+	}
+	response, err := p.admin.Do(request)
+	if err != nil {
+		return fmt.Errorf("ask envoy: %w", err)
+	}
+	defer response.Body.Close()
+	var listeners struct {
+		Statuses []struct{} `json:"listener_statuses"`
+	}
+	if err := json.NewDecoder(response.Body).Decode(&listeners); err != nil {
+		return fmt.Errorf("read envoy's listeners: %w", err)
+	}
+	if len(listeners.Statuses) == 0 {
+		return errNoListener
+	}
+	return nil
+}
+
+// reachWithin bounds the wait for a control plane: without one the pod cannot be taken out of service, and must end all the same.
+const reachWithin = 5 * time.Second
+
+// drain returns when the pod, which is being deleted, gets no request any more and has answered those it had. The control plane looks
+// whether it is being deleted: who else asks changes nothing.
+func (p *sidecarPage) drain(ctx context.Context, within time.Duration) error {
+	request := &agentpb.DrainRequest{Namespace: p.pod.GetNamespace(), Name: p.pod.GetName()}
+	bound := reachWithin
+	if within > 0 {
+		request.Within = durationpb.New(within)
+		bound = within + reachWithin
+	}
+	ctx, cancel := context.WithTimeout(ctx, bound)
+	defer cancel()
+	if _, err := p.node.Drain(ctx, request, grpc.WaitForReady(true)); err != nil {
+		return fmt.Errorf("take the pod out of service: %w", err)
+	}
+	return nil
+}

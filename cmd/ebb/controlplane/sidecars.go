@@ -1,0 +1,201 @@
+package controlplane
+
+import (
+	"context"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	servingv1 "ebb.dev/ebb/crds/serving/v1"
+	"ebb.dev/ebb/serving"
+	"ebb.dev/ebb/serving/workload"
+	"ebb.dev/ebb/xds/agent/agentpb"
+	"ebb.dev/ebb/xds/identity"
+	"ebb.dev/ebb/xds/model"
+)
+
+// ownReport takes what a sidecar says of its own pod, and of no other: its address, before the API has it.
+func (n *node) ownReport(peer identity.Peer, pod model.Key, report *agentpb.PodReport) error {
+	if pod != peer.Pod {
+		return status.Errorf(codes.PermissionDenied, "the sidecar of pod %s speaks of pod %s", peer.Pod, pod)
+	}
+	// A pod that the watch has not told of yet is placed when it does, by what the API server knows then.
+	if replica, ok := n.store.Read().Replica(pod); ok && report.GetState() == agentpb.PodReport_STARTING {
+		n.watcher.Reported(pod, replica.Node, report.GetUid(), report.GetIp(), time.Time{})
+	}
+	return nil
+}
+
+// ownPod is a sidecar's pod if it is being deleted. Containers are stopped for other reasons too, and anybody may ask a sidecar: a pod
+// that stays must not be taken out of service.
+func (n *node) ownPod(ctx context.Context, peer identity.Peer) []model.Key {
+	if peer.Pod.IsZero() {
+		return nil
+	}
+	replica, ok := n.store.Read().Replica(peer.Pod)
+	if !ok || !replica.Terminating && !n.deleted(ctx, peer.Pod) {
+		return nil
+	}
+	return []model.Key{peer.Pod}
+}
+
+// podDeleted asks the API server itself: the kubelet may hear of a deletion before our watch does.
+func (c *controlPlane) podDeleted(ctx context.Context, pod model.Key) bool {
+	object, err := c.kube.CoreV1().Pods(pod.Namespace).Get(ctx, pod.Name, metav1.GetOptions{})
+	if err != nil {
+		return apierrors.IsNotFound(err)
+	}
+	return object.DeletionTimestamp != nil
+}
+
+// trustName is the ConfigMap of the roots: in ebb-system, and in each namespace that has sidecars.
+const trustName = "ebb-trust"
+
+// trustAgain is how often a namespace's roots are looked at without a reason: somebody may have removed them.
+const trustAgain = 10 * time.Minute
+
+// trustKeeper keeps the roots in every namespace whose pods have sidecars: a pod can mount only what its own namespace has.
+type trustKeeper struct {
+	client client.Client
+	// live reads and writes ConfigMaps past the cache, which holds those of the settings only.
+	live     client.Client
+	fallback serving.ReplicaProxy
+	roots    func() string
+	// own is the namespace of Ebb's own agents, where they find the roots too; empty where they read a file.
+	own string
+	// image makes the sidecars' image if it is to be made here; nil otherwise.
+	image func(context.Context) error
+}
+
+// setupTrust makes the reconciler that follows revisions, namespaces and the roots.
+func (c *controlPlane) setupTrust(ctx context.Context) error {
+	keeper := &trustKeeper{client: c.manager.GetClient(), live: c.uncached(), fallback: serving.ReplicaProxy(c.ReplicaProxy), roots: c.rootsPEM, image: c.makeImage}
+	if c.TrustFile == "" {
+		keeper.own = systemNamespaces[0]
+	}
+	rotated := make(chan event.TypedGenericEvent[client.Object])
+	go c.followRoots(ctx, rotated)
+	ofNamespace := handler.EnqueueRequestsFromMapFunc(func(_ context.Context, object client.Object) []reconcile.Request {
+		return []reconcile.Request{{NamespacedName: types.NamespacedName{Name: object.GetNamespace()}}}
+	})
+	err := builder.ControllerManagedBy(c.manager).Named("ebb-sidecar-trust").
+		For(&corev1.Namespace{}, builder.WithPredicates(predicate.LabelChangedPredicate{})).
+		Watches(&servingv1.Revision{}, ofNamespace, builder.WithPredicates(predicate.AnnotationChangedPredicate{})).
+		WatchesRawSource(source.Channel(rotated, handler.EnqueueRequestsFromMapFunc(keeper.all))).
+		Complete(keeper)
+	if err != nil {
+		return fmt.Errorf("roots for sidecars: %w", err)
+	}
+	return nil
+}
+
+// followRoots tells the keeper of new roots until the context ends.
+func (c *controlPlane) followRoots(ctx context.Context, rotated chan<- event.TypedGenericEvent[client.Object]) {
+	for {
+		_, changed := c.ca.Roots()
+		select {
+		case <-ctx.Done():
+			return
+		case <-changed:
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case rotated <- event.TypedGenericEvent[client.Object]{Object: &corev1.Namespace{}}:
+		}
+	}
+}
+
+func (c *controlPlane) rootsPEM() string {
+	roots, _ := c.ca.Roots()
+	var out []byte
+	for _, root := range roots {
+		out = append(out, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: root.Raw})...)
+	}
+	return string(out)
+}
+
+// Reconcile looks at one namespace.
+func (k *trustKeeper) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
+	namespace := &corev1.Namespace{}
+	if err := k.client.Get(ctx, client.ObjectKey{Name: request.Name}, namespace); err != nil {
+		return reconcile.Result{}, client.IgnoreNotFound(err)
+	}
+	if namespace.DeletionTimestamp != nil {
+		return reconcile.Result{}, nil
+	}
+	var revisions servingv1.RevisionList
+	if err := k.client.List(ctx, &revisions, client.InNamespace(request.Name), client.UnsafeDisableDeepCopy); err != nil {
+		return reconcile.Result{}, fmt.Errorf("namespace %s: list its revisions: %w", request.Name, err)
+	}
+	if request.Name != k.own && !k.hasSidecars(namespace, revisions.Items) {
+		return reconcile.Result{}, nil
+	}
+	err := writeTrust(ctx, k.live, request.Name, k.roots())
+	if k.image != nil {
+		err = errors.Join(err, k.image(ctx))
+	}
+	return reconcile.Result{RequeueAfter: trustAgain}, err
+}
+
+func (k *trustKeeper) hasSidecars(namespace *corev1.Namespace, revisions []servingv1.Revision) bool {
+	for i := range revisions {
+		if workload.ChooseProxy(revisions[i].Annotations, namespace.Labels, k.fallback) == serving.SidecarProxy {
+			return true
+		}
+	}
+	return false
+}
+
+// all asks for every namespace, and for our own: the roots have changed.
+func (k *trustKeeper) all(ctx context.Context, _ client.Object) []reconcile.Request {
+	var namespaces corev1.NamespaceList
+	if err := k.client.List(ctx, &namespaces); err != nil {
+		return nil
+	}
+	requests := make([]reconcile.Request, len(namespaces.Items))
+	for i := range namespaces.Items {
+		requests[i].Name = namespaces.Items[i].Name
+	}
+	return requests
+}
+
+// writeTrust writes the roots into a namespace, where the agents of its pods mount them from.
+func writeTrust(ctx context.Context, c client.Client, namespace, roots string) error {
+	wanted := &corev1.ConfigMap{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: namespace, Name: trustName, Labels: map[string]string{"app.kubernetes.io/managed-by": "ebb"},
+		},
+		Data: map[string]string{rootsKey: roots},
+	}
+	var have corev1.ConfigMap
+	err := c.Get(ctx, client.ObjectKeyFromObject(wanted), &have)
+	switch {
+	case apierrors.IsNotFound(err):
+		if err = c.Create(ctx, wanted); apierrors.IsAlreadyExists(err) {
+			return fmt.Errorf("write ConfigMap %s/%s: %w", namespace, trustName, err)
+		}
+	case err == nil && have.Data[rootsKey] != roots:
+		have.Data = wanted.Data
+		err = c.Update(ctx, &have)
+	}
+	if err != nil {
+		return fmt.Errorf("write ConfigMap %s/%s: %w", namespace, trustName, err)
+	}
+	return nil
+}

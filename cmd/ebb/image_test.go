@@ -1,0 +1,78 @@
+package main
+
+import (
+	"io"
+	"log"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/registry"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+)
+
+// What a cluster pulls is what was made here: ebb first, as nobody in particular, with Envoy beside it.
+func TestThePlatformImageIsPushed(t *testing.T) {
+	server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
+	defer server.Close()
+	envoy, err := os.Executable() // any Linux program will do
+	if err != nil {
+		t.Fatal(err)
+	}
+	image := strings.TrimPrefix(server.URL, "http://") + "/ebb:v1"
+	cmd := newImageCommand()
+	var out strings.Builder
+	cmd.SetOut(&out)
+	cmd.SetArgs([]string{"platform", "--store", t.TempDir(), "--name", image, "--envoy", envoy, "--push"})
+	if err := cmd.ExecuteContext(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ref, err := name.ParseReference(image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pulled, err := remote.Image(ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := pulled.ConfigFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := file.Config; got.User != "65532:65532" || len(got.Entrypoint) != 1 || got.Entrypoint[0] != "/usr/local/bin/ebb" {
+		t.Errorf("%+v", got)
+	}
+	digest, err := pulled.Digest()
+	if err != nil || !strings.Contains(out.String(), digest.String()) {
+		t.Errorf("%s, but it says %s (%v)", digest, out.String(), err)
+	}
+}
+
+func TestThePlatformImageNeedsAnEnvoy(t *testing.T) {
+	cmd := newImageCommand()
+	cmd.SetArgs([]string{"platform", "--store", t.TempDir(), "--name", "ebb:v1", "--envoy", ""})
+	cmd.SilenceErrors, cmd.SilenceUsage = true, true
+	if err := cmd.ExecuteContext(t.Context()); err == nil || !strings.Contains(err.Error(), "make bin/envoy") {
+		t.Error(err)
+	}
+}
+
+func TestASidecarNeedsContainers(t *testing.T) {
+	for name, c := range map[string]struct {
+		proxy, node string
+		refused     bool
+	}{
+		"as it is":     {"node", "light", false},
+		"a container":  {"sidecar", "kubelet", false},
+		"no container": {"sidecar", "light", true},
+		"no such":      {"cloud", "kubelet", true},
+	} {
+		f := upFlags{replicaProxy: c.proxy}
+		f.Node = c.node
+		if err := f.checkReplicaProxy(); (err != nil) != c.refused {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
