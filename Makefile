@@ -12,8 +12,8 @@ include deploy/local/local.mk
 ##@ Run
 
 .PHONY: demo
-demo: build ## Build Ebb, start everything, wake hello-world from zero, split, scale; leave it running.
-	@$(BIN)/ebb demo
+demo: build ## Build Ebb, start it, wake hello-world from zero, split, scale; leave it running (EBB_STATE, EBB_PORT).
+	@BIN=$(BIN) docs/examples/demo.sh
 
 .PHONY: build
 build: deps platform $(BIN)/ebb ## Build everything that `ebb up` needs into bin/.
@@ -25,8 +25,12 @@ $(BIN)/ebb: $(BIN)/ebb-kube
 
 ##@ Test
 
+# Packages whose tests know -update.
+GOLDEN := ./xds/envoy ./crds/serving/defaulting ./serving/configuration ./serving/revision ./serving/route ./serving/service \
+	./autoscale/hpa ./autoscale/simulate ./deploy/local/cri ./deploy/local/kube
+
 .PHONY: test
-test: build ## Everything that holds in a few minutes: vet, unit, goldens, real Envoys, real clusters, faults in short.
+test: build ## Everything that holds in some minutes: vet, lint, unit, goldens, real Envoys, real clusters, faults in short.
 	@test/run
 
 .PHONY: unit
@@ -39,7 +43,7 @@ test-faults: build ## Kill everything in turn under load, at length.
 
 .PHONY: conformance
 conformance: build ## Knative's own suites, as far as they can run here.
-	@echo "no conformance suite is wired in yet: it comes with Serving whole"
+	@echo "no conformance suite is wired in yet" >&2; exit 1
 
 .PHONY: bench
 bench: build ## Measure side by side, as ratios; writes docs/bench/.
@@ -51,7 +55,13 @@ fuzz: ## Every fuzz target for half a minute.
 
 .PHONY: golden
 golden: ## Rewrite all goldens.
-	go test -trimpath ./xds/envoy ./crds/... ./serving/... ./autoscale/... -update
+	go test -trimpath $(GOLDEN) -update
+
+##@ Run on a cluster
+
+.PHONY: image
+image: build ## Make the image that a cluster runs, IMAGE=registry.example.org/ebb:v1, and push it there with PUSH=1.
+	@$(BIN)/ebb image platform --name $(or $(IMAGE),ebb.dev/ebb:dev) $(if $(PUSH),--push)
 
 ##@ Keep
 
@@ -60,13 +70,15 @@ generate: ## Generate deep copies, CRDs and protocol code.
 	go generate ./...
 
 .PHONY: lint
-lint: ## golangci-lint, built from its pinned module.
-	cd test/lint && $(GO_BUILD) -o $(abspath $(BIN))/golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+lint: $(BIN)/golangci-lint ## golangci-lint, built from its pinned module (a minute, the first time).
 	$(BIN)/golangci-lint run ./...
 
+$(BIN)/golangci-lint: test/lint/go.mod test/lint/go.sum
+	cd test/lint && $(GO_BUILD) -o $(abspath $@) github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
 .PHONY: clean
-clean: ## Remove what was built.
-	rm -rf $(BIN)
+clean: ## Remove what was built; a platform and its state stay (see: ebb down --purge).
+	rm -rf $(BIN) .cache
 
 .PHONY: help
 help: ## This list.

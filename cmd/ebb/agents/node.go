@@ -73,28 +73,22 @@ func Node(ctx context.Context, o NodeOptions) error {
 	if o.RuntimeSocket != "" {
 		beside = append(beside, func(ctx context.Context) error { return watchRuntime(ctx, o.RuntimeSocket, reports.report, o.Log) })
 	}
-	if o.Light != nil {
-		light := o.Light
-		// The light node makes the Node object that the identity is bound to: it cannot wait for the certificate.
-		lightDone := make(chan error, 1)
-		lightContext, stop := context.WithCancel(ctx)
-		defer func() { stop(); <-lightDone }()
-		go func() {
-			lightDone <- light(lightContext, Hooks{Report: reports.report, Drain: func(ctx context.Context, namespace, name string) error {
-				return drain(ctx, &agentpb.DrainRequest{Namespace: namespace, Name: name})
-			}})
-		}()
-		beside = append(beside, func(ctx context.Context) error {
-			select {
-			case err := <-lightDone:
-				lightDone <- err
-				return fmt.Errorf("light node: %w", errors.Join(err, errors.New("it ended")))
-			case <-ctx.Done():
-				return nil
-			}
-		})
+	if o.Light == nil {
+		return h.run(ctx, proxies, beside...)
 	}
-	return h.run(ctx, proxies, beside...)
+	// The light node makes the Node object that the identity is bound to: it cannot wait for the certificate.
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	ended := make(chan error, 1)
+	go func() {
+		defer stop()
+		ended <- o.Light(ctx, Hooks{Report: reports.report, Drain: func(ctx context.Context, namespace, name string) error {
+			return drain(ctx, &agentpb.DrainRequest{Namespace: namespace, Name: name})
+		}})
+	}()
+	err = h.run(ctx, proxies, beside...)
+	stop()
+	return errors.Join(err, <-ended)
 }
 
 // announce writes on the Node how many proxies it has and where they listen, as soon as there is a Node.

@@ -8,12 +8,10 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
@@ -34,7 +32,7 @@ type networks struct {
 	index   int  // of the bridge link
 	gateway netip.Addr
 	subnet  netip.Prefix
-	lock    *os.File // held while this node uses the bridge's name and subnet
+	lock    net.Listener // held while this node uses the bridge's name and subnet
 	warn    func(string, error)
 
 	mu     sync.Mutex
@@ -128,23 +126,17 @@ func bridgeWith(ip netip.Addr) string {
 	return ""
 }
 
-// claim takes the bridge's name for this process; the kernel gives it back however the process ends. Network namespaces have bridges of their own, so
-// the claim is per network namespace.
+// claim takes the bridge's name for this process; the kernel gives it back however the process ends. Abstract sockets belong to a network
+// namespace as bridges do, so two nodes claim the same name only where they would share the bridge.
 func (n *networks) claim() (bool, error) {
-	var st unix.Stat_t
-	if err := unix.Stat("/proc/self/ns/net", &st); err != nil {
-		return false, err
+	lock, err := net.ListenUnix("unix", &net.UnixAddr{Name: "@ebb-light-" + n.bridge, Net: "unix"})
+	if errors.Is(err, unix.EADDRINUSE) {
+		return false, nil
 	}
-	name := filepath.Join(os.TempDir(), fmt.Sprintf("ebb-light-%s-%d.lock", n.bridge, st.Ino))
-	f, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return false, fmt.Errorf("claim bridge %s: %w", n.bridge, err)
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		f.Close()
-		return false, nil
-	}
-	n.lock = f
+	n.lock = lock
 	return true, nil
 }
 
