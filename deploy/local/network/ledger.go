@@ -30,12 +30,38 @@ func NewLedger(path string) Ledger { return Ledger{path} }
 
 // entries is the file's content.
 type entries struct {
+	// Namespace is the network namespace that was changed, as /proc shows it.
+	Namespace string `json:"namespace,omitempty"`
 	// Index is the number of the pod network that was set up.
 	Index int `json:"index"`
 	// Proxy says that chains of kube-proxy are ours.
 	Proxy bool `json:"proxy"`
 	// Sysctls are the values before.
 	Sysctls map[string]string `json:"sysctls"`
+}
+
+// namespace is the network namespace this thread is in.
+func namespace() string {
+	name, err := os.Readlink("/proc/thread-self/ns/net")
+	if err != nil {
+		return ""
+	}
+	return name
+}
+
+// elsewhere reports whether the network that was changed is not the one we see: it went with its processes, and what has the same names
+// here is somebody else's.
+func (e *entries) elsewhere() bool { return e.Namespace != "" && e.Namespace != namespace() }
+
+// beyondNetwork drops the sysctls that belong to a network namespace.
+func beyondNetwork(values map[string]string) map[string]string {
+	out := map[string]string{}
+	for name, value := range values {
+		if !strings.HasPrefix(name, "net/") {
+			out[name] = value
+		}
+	}
+	return out
 }
 
 func (l Ledger) read() (*entries, error) {

@@ -70,7 +70,7 @@ func claim(plan Plan, ledger Ledger, opts Options) error {
 	if err != nil {
 		return err
 	}
-	if old != nil {
+	if old != nil && !old.elsewhere() {
 		old.Proxy = old.Proxy || opts.Proxy
 		old.Index = plan.Index
 		return ledger.write(old)
@@ -85,7 +85,7 @@ func claim(plan Plan, ledger Ledger, opts Options) error {
 				"stop it, or use --node=light, or remove what it left with: iptables-save | grep -v KUBE- | iptables-restore")
 		}
 	}
-	return ledger.write(&entries{Index: plan.Index, Proxy: opts.Proxy, Sysctls: readSysctls(procSys, changedSysctls)})
+	return ledger.write(&entries{Namespace: namespace(), Index: plan.Index, Proxy: opts.Proxy, Sysctls: readSysctls(procSys, changedSysctls)})
 }
 
 // Down undoes Up and what kube-proxy and kubelet did. It may be called when there is nothing to undo.
@@ -93,6 +93,12 @@ func Down(ledger Ledger) error {
 	e, err := ledger.read()
 	if err != nil || e == nil {
 		return err
+	}
+	if e.elsewhere() {
+		if err := restoreSysctls(procSys, beyondNetwork(e.Sysctls)); err != nil {
+			return err
+		}
+		return ledger.remove()
 	}
 	plan := Plan{Index: e.Index}
 	prefixes := []string{plan.chain("")}

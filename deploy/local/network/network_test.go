@@ -191,3 +191,25 @@ func TestALightNodeGetsTheBridgeAlone(t *testing.T) {
 		t.Error("something is left")
 	}
 }
+
+// A supervisor that was killed took its namespace along; cleaning up after it must not touch the bridge of the same name here.
+func TestTheNetworkOfANamespaceThatIsGoneIsForgotten(t *testing.T) {
+	ownNamespace(t)
+	plan, ledger := Plan{Index: 3}, NewLedger(filepath.Join(t.TempDir(), "network.json"))
+	if _, err := Up(plan, ledger, Options{}); err != nil {
+		t.Fatal(err)
+	}
+	other := NewLedger(filepath.Join(t.TempDir(), "network.json"))
+	if err := other.write(&entries{Namespace: "net:[1]", Index: 3}); err != nil {
+		t.Fatal(err)
+	}
+	if err := Down(other); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := netlink.LinkByName(plan.Bridge()); err != nil {
+		t.Errorf("another one's bridge: %v", err)
+	}
+	if e, err := other.read(); err != nil || e != nil {
+		t.Errorf("left in the ledger: %v, %v", e, err)
+	}
+}
