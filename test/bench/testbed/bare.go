@@ -1,0 +1,95 @@
+package testbed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+
+	"ebb.dev/ebb/crds/networking"
+	"ebb.dev/ebb/crds/serving"
+)
+
+// MakeBare makes a plain Deployment of the same pods as a revision's, asleep, that Ebb knows nothing of.
+func (b *Bed) MakeBare(ctx context.Context, revision, name string) error {
+	from, err := b.Kube.AppsV1().Deployments(Services).Get(ctx, revision+"-deployment", metav1.GetOptions{})
+	if err != nil {
+		return fmt.Errorf("the Deployment of %s: %w", revision, err)
+	}
+	template := *from.Spec.Template.DeepCopy()
+	template.Labels = withoutOurs(template.Labels)
+	template.Annotations = withoutOurs(template.Annotations)
+	template.Labels["bench"] = name
+	plainSidecar(&template.Spec)
+	out := &appsv1.Deployment{
+		ObjectMeta: metav1.ObjectMeta{Namespace: Bare, Name: name},
+		Spec: appsv1.DeploymentSpec{
+			Replicas: ptr.To(int32(0)), Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"bench": name}},
+			Template: template, Strategy: from.Spec.Strategy, RevisionHistoryLimit: from.Spec.RevisionHistoryLimit,
+		},
+	}
+	if _, err := b.Kube.AppsV1().Deployments(Bare).Create(ctx, out, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
+		return err
+	}
+	// Its ReplicaSet is made before it is woken, as a revision's is.
+	return Until(ctx, "wait for the ReplicaSet of "+name, func() error {
+		sets, err := b.Kube.AppsV1().ReplicaSets(Bare).List(ctx, metav1.ListOptions{LabelSelector: "bench=" + name})
+		if err == nil && len(sets.Items) == 0 {
+			err = errors.New("there is none")
+		}
+		return err
+	})
+}
+
+// plainEnvoy is a sidecar's Envoy without Ebb: it listens where Ebb's does and knows nobody.
+const plainEnvoy = `{"static_resources": {"listeners": [{"name": "in",
+  "address": {"socket_address": {"address": "0.0.0.0", "port_value": %d}},
+  "filter_chains": [{"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": {
+    "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager", "stat_prefix": "in",
+    "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [{"match": {"prefix": "/"}, "direct_response": {"status": 200}}]}]},
+    "http_filters": [{"name": "envoy.filters.http.router", "typed_config": {
+      "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}}]}}]}]}]}}`
+
+// plainSidecar makes Ebb's sidecar, where a pod has one, a bare Envoy of the same image: what Ebb needs beside it goes.
+func plainSidecar(pod *corev1.PodSpec) {
+	for i := range pod.InitContainers {
+		sidecar := &pod.InitContainers[i]
+		if sidecar.Name != serving.SidecarContainerName {
+			continue
+		}
+		mounts := map[string]bool{}
+		for _, mount := range sidecar.VolumeMounts {
+			mounts[mount.Name] = true
+		}
+		pod.Volumes = slices.DeleteFunc(pod.Volumes, func(v corev1.Volume) bool { return mounts[v.Name] })
+		sidecar.Name, sidecar.Command = "envoy", []string{"/usr/local/bin/envoy"}
+		sidecar.Args = []string{
+			"--concurrency", "1", "--disable-hot-restart", "--log-level", "warning",
+			"--config-yaml", fmt.Sprintf(plainEnvoy, networking.ReplicaHTTPSPort),
+		}
+		sidecar.Env, sidecar.VolumeMounts, sidecar.ReadinessProbe, sidecar.Lifecycle = nil, nil, nil, nil
+		for k := range pod.Containers {
+			// It asks Ebb's sidecar whether the pod is drained.
+			pod.Containers[k].Lifecycle = nil
+		}
+	}
+}
+
+func withoutOurs(in map[string]string) map[string]string {
+	out := maps.Clone(in)
+	maps.DeleteFunc(out, func(key, _ string) bool {
+		return strings.Contains(key, "knative.dev/") || strings.HasPrefix(key, "ebb.dev/")
+	})
+	if out == nil {
+		out = map[string]string{}
+	}
+	return out
+}

@@ -1,0 +1,79 @@
+package warmpath
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+
+	"ebb.dev/ebb/test/bench/testbed"
+)
+
+func freePort(t *testing.T) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+func TestTheStaticPairSpeaksMutualTLS(t *testing.T) {
+	binary := os.Getenv("EBB_ENVOY")
+	if binary == "" {
+		binary, _ = filepath.Abs("../../../bin/envoy")
+	}
+	if _, err := os.Stat(binary); err != nil {
+		t.Skipf("needs the pinned Envoy: %v (make bin/envoy)", err)
+	}
+	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") }))
+	defer app.Close()
+	dir := t.TempDir()
+	roots, err := identities(dir, map[string]string{"gateway": "spiffe://bench/gateway", "sidecar": "spiffe://bench/sidecar"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	host, portText, _ := net.SplitHostPort(app.Listener.Addr().String())
+	port, _ := strconv.Atoi(portText)
+	inner, outer := freePort(t), freePort(t)
+	for _, s := range []static{
+		{Name: "sidecar", Port: inner, Workers: 1, Host: host, To: port, ServeTLS: "spiffe://bench/gateway",
+			Certificate: filepath.Join(dir, "sidecar.pem"), Key: filepath.Join(dir, "sidecar.key"), Roots: roots},
+		{Name: "gateway", Port: outer, Workers: 1, Host: "127.0.0.1", To: inner, DialTLS: "spiffe://bench/sidecar",
+			Certificate: filepath.Join(dir, "gateway.pem"), Key: filepath.Join(dir, "gateway.key"), Roots: roots},
+	} {
+		e, err := s.start(t.Context(), binary, dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer e.stop()
+	}
+	if _, err := testbed.Ask(fmt.Sprintf("127.0.0.1:%d", outer), "h", "/"); err != nil {
+		t.Error(err)
+	}
+	if _, err := testbed.Ask(fmt.Sprintf("127.0.0.1:%d", inner), "h", "/"); err == nil {
+		t.Error("the sidecar answers plain text")
+	}
+}
+
+func TestRatiosAreWithinTheirRound(t *testing.T) {
+	r := Result{Ebb: "Ebb, node proxy"}
+	for round, factor := range []float64{1, 10, 3} {
+		r.Measurements = append(r.Measurements,
+			Measurement{Subject: pairOf, Round: round, P50: factor, P99: factor, PerSecond: 1, SteadyCost: Cost{Proxies: factor, Requests: 1000}},
+			Measurement{Subject: r.Ebb, Round: round, P50: factor * 1.02, P99: factor * 2, PerSecond: 1, SteadyCost: Cost{Proxies: factor * 1.1, Requests: 1000}},
+		)
+	}
+	met := map[string]bool{}
+	for _, target := range Section("warm-kubelet", "a kubelet", r).Targets {
+		met[target.What] = target.Met
+	}
+	if !met["p50 against the static pair"] || met["p99 against the static pair"] || !met["CPU per request against the static pair"] {
+		t.Errorf("%v", met)
+	}
+}
