@@ -13,6 +13,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"ebb.dev/ebb/crds/autoscaling"
 	"ebb.dev/ebb/crds/conditions"
 	"ebb.dev/ebb/crds/serving"
 	"ebb.dev/ebb/crds/serving/defaulting"
@@ -32,6 +33,8 @@ type Input struct {
 	Revisions []servingv1.Revision
 	// Routes are the names of the Routes that will send traffic to a new Revision.
 	Routes []string
+	// BornAsleep says that the cluster starts no replica of a new Revision.
+	BornAsleep bool
 	// Defaults are those of today, without a user.
 	Defaults defaulting.Input
 	Now      time.Time
@@ -139,6 +142,10 @@ func (d *decider) newRevision() *servingv1.Revision {
 	r.SetRoutingState(state, d.Now)
 	if len(d.Routes) > 0 {
 		r.Annotations[serving.RoutesAnnotationKey] = strings.Join(slices.Sorted(slices.Values(d.Routes)), ",")
+	}
+	if _, _, given := autoscaling.InitialScaleKey.Get(r.Annotations); d.BornAsleep && !given && c.Status.LatestReadyRevisionName != "" {
+		// What would take over from a Revision that answers shows first that it runs.
+		r.Annotations[autoscaling.InitialScaleKey[0]] = "1"
 	}
 	if who, ok := c.Annotations[serving.LastModifierAnnotationKey]; ok {
 		r.Annotations[serving.CreatorAnnotationKey] = who

@@ -14,7 +14,7 @@ import (
 func input(t *testing.T, c *goldentest.Case) Input {
 	configuration := goldentest.First[*servingv1.Configuration](c, "")
 	in := Input{
-		Configuration: configuration, Defaults: c.Defaults, Now: goldentest.Now,
+		Configuration: configuration, Defaults: c.Defaults, Now: goldentest.Now, BornAsleep: c.Config.Autoscaler.InitialScale == 0,
 		Named: goldentest.First[*servingv1.Revision](c, naming.Wanted(configuration)),
 	}
 	for _, r := range goldentest.All[*servingv1.Revision](c) {

@@ -90,7 +90,10 @@ func (r *Reconciler) read(ctx context.Context, c *servingv1.Configuration) (Inpu
 	if err != nil {
 		return Input{}, err
 	}
-	in := Input{Now: r.Clock.Now(), Defaults: defaulting.Input{Defaults: cfg.Defaults, Features: cfg.Features}}
+	in := Input{
+		Now: r.Clock.Now(), Defaults: defaulting.Input{Defaults: cfg.Defaults, Features: cfg.Features},
+		BornAsleep: cfg.Autoscaler.InitialScale == 0,
+	}
 	in.Configuration = completed(c, in.Defaults)
 	if in.Named, err = apply.Get(ctx, r.Apply.Client, c.Namespace, naming.Wanted(c), &servingv1.Revision{}); err != nil {
 		return in, err

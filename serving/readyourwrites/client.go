@@ -8,6 +8,8 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
@@ -75,6 +77,20 @@ func (c *Client) newer(k key, version string) client.Object {
 		return nil
 	}
 	return w.object.DeepCopyObject().(client.Object)
+}
+
+// List reads from the cache. What the cache shows of an object is as new as what was written, or newer: when the object is gone from it
+// later, it is gone, not yet to come.
+func (c *Client) List(ctx context.Context, list client.ObjectList, opts ...client.ListOption) error {
+	if err := c.Client.List(ctx, list, opts...); err != nil {
+		return err
+	}
+	return meta.EachListItem(list, func(item runtime.Object) error {
+		if object, ok := item.(client.Object); ok {
+			c.newer(keyOf(object, client.ObjectKeyFromObject(object)), object.GetResourceVersion())
+		}
+		return nil
+	})
 }
 
 // Create creates object and remembers it.

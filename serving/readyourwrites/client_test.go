@@ -108,6 +108,18 @@ func TestWhatOthersWroteSinceCounts(t *testing.T) {
 	}
 }
 
+// A Service made again within the patience found the object of the one before, which the garbage collector had deleted.
+func TestWhatAListHasShownIsGoneWhenTheCacheLosesIt(t *testing.T) {
+	c, b, _ := rig()
+	must(t, c.Create(t.Context(), pod()))
+	must(t, c.List(t.Context(), &corev1.PodList{}))
+	must(t, b.Client.Delete(t.Context(), pod()))
+	b.catchUp(t)
+	if got := c.phase(t); got != "absent" {
+		t.Errorf("deleted by somebody else: %s", got)
+	}
+}
+
 func TestACacheThatNeverShowsAWriteIsBelievedInTheEnd(t *testing.T) {
 	c, _, clock := rig()
 	must(t, c.Create(t.Context(), pod()))
