@@ -128,10 +128,10 @@ func TestACrashedComponentIsStartedAgain(t *testing.T) {
 
 func TestRestartsWaitLongerEachTime(t *testing.T) {
 	var got []time.Duration
-	for n := 1; n <= 8; n++ {
+	for n := 1; n <= 12; n++ {
 		got = append(got, delay(n))
 	}
-	if !slices.IsSorted(got) || got[0] != firstDelay || got[7] != lastDelay {
+	if !slices.IsSorted(got) || got[0] != firstDelay || got[11] != lastDelay {
 		t.Errorf("%v", got)
 	}
 }

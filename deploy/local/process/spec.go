@@ -42,9 +42,10 @@ const (
 	defaultReadyTimeout = time.Minute
 	defaultStopTimeout  = 5 * time.Second
 	// firstDelay doubles with each crash up to lastDelay; a process that ran for steady is forgiven its crashes.
-	firstDelay = 500 * time.Millisecond
+	// The first one is short: requests wait, and what has served for a while rarely ends twice.
+	firstDelay = 50 * time.Millisecond
 	lastDelay  = 30 * time.Second
-	steady     = time.Minute
+	steady     = 5 * time.Second
 	// keptLog is the size at which a log is set aside when its component starts; while it runs, at most.
 	keptLog = 32 << 20
 	// logCheck is the pause between two looks at the sizes of logs.
