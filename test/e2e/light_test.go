@@ -2,16 +2,18 @@ package e2e
 
 import (
 	"fmt"
+	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
-	"strings"
+	"syscall"
 	"testing"
 )
 
-// TestLightNodeServesWakesSplitsAndSleeps is the core of it all on pods that are plain processes.
-func TestLightNodeServesWakesSplitsAndSleeps(t *testing.T) {
-	state, err := os.MkdirTemp("", "ebbe2el")
+// lightPlatform is one of its own, with a light node; user runs it, nil is whoever runs the tests.
+func lightPlatform(t *testing.T, user *syscall.Credential) *platform {
+	t.Helper()
+	home, err := os.MkdirTemp("/tmp", "ebbl")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -19,26 +21,61 @@ func TestLightNodeServesWakesSplitsAndSleeps(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	light := newPlatform(shared.repo, shared.bin, state, port)
+	light := newPlatform(shared.repo, shared.bin, filepath.Join(home, "s"), port)
 	t.Cleanup(func() {
 		if out, err := light.ebb("down", "--purge"); err != nil {
 			t.Errorf("ebb down: %v\n%s", err, out)
 		}
-		os.RemoveAll(state)
+		os.RemoveAll(home)
 	})
-	if err := buildImages(light.repo, filepath.Join(state, "images")); err != nil {
+	if err := buildImages(light.repo, filepath.Join(light.state, "images")); err != nil {
 		t.Fatal(err)
 	}
-	out, err := light.ebb("up", "--detach", "--node", "light", "--http-port", fmt.Sprint(port))
-	if err != nil && strings.Contains(out, "not wired yet") {
-		t.Skipf("ebb up --node=light is not ready yet:\n%s", out)
+	if user != nil {
+		light.user, light.bin = user, filepath.Join(home, "bin")
+		// The repository may be closed to others.
+		if err := os.CopyFS(light.bin, os.DirFS(shared.bin)); err != nil {
+			t.Fatal(err)
+		}
+		own := func(path string, _ fs.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			return os.Lchown(path, int(user.Uid), int(user.Gid))
+		}
+		if err := filepath.WalkDir(home, own); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if err != nil {
+	if out, err := light.ebb("up", "--detach", "--node", "light", "--http-port", fmt.Sprint(port)); err != nil {
 		t.Fatalf("ebb up --node=light: %v\n%s", err, out)
 	}
 	if err := light.configure(); err != nil {
 		t.Fatal(err)
 	}
+	return light
+}
+
+// TestAnOrdinaryUserWakesAService is the same without any right on the machine: in namespaces of the user's own where the system allows them.
+func TestAnOrdinaryUserWakesAService(t *testing.T) {
+	const nobody = 65534
+	light := lightPlatform(t, &syscall.Credential{Uid: nobody, Gid: nobody})
+	if launcher, err := light.component("launcher"); err != nil || launcher.PID == 0 {
+		t.Skip("user namespaces are not allowed here: the node runs one replica a port, as its log says")
+	}
+	s := light.namespace(t)
+	url := s.cold(app{name: "a", image: "gcr.io/knative-samples/helloworld-go", annotations: asleepAtFirst(), env: map[string]string{"TARGET": "v1"}})
+	first := expect(t, url, "Hello v1!")
+	s.asleep("a")
+	t.Logf("first wake %s, wake from zero %s", first.took, expect(t, url, "Hello v1!").took)
+	if got := many(t.Context(), kept, url, 200, 20); got.failures() > 0 {
+		t.Errorf("200 requests: %v", got)
+	}
+}
+
+// TestLightNodeServesWakesSplitsAndSleeps is the core of it all on pods that are plain processes.
+func TestLightNodeServesWakesSplitsAndSleeps(t *testing.T) {
+	light := lightPlatform(t, nil)
 	s := light.namespace(t)
 	a := app{name: "a", image: "gcr.io/knative-samples/helloworld-go", annotations: asleepAtFirst(), env: map[string]string{"TARGET": "v1"}}
 	url := s.cold(a)

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -20,6 +21,8 @@ import (
 type platform struct {
 	repo, bin, state string
 	port             int
+	// user runs the platform's commands; nil is whoever runs the tests.
+	user *syscall.Credential
 }
 
 func newPlatform(repo, bin, state string, port int) *platform {
@@ -28,7 +31,12 @@ func newPlatform(repo, bin, state string, port int) *platform {
 
 // ebb runs a command of the binary on this platform.
 func (p *platform) ebb(command string, args ...string) (string, error) {
-	out, err := exec.Command(filepath.Join(p.bin, "ebb"), append([]string{command, "--state", p.state}, args...)...).CombinedOutput()
+	cmd := exec.Command(filepath.Join(p.bin, "ebb"), append([]string{command, "--state", p.state}, args...)...)
+	if p.user != nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: p.user}
+		cmd.Dir, cmd.Env = filepath.Dir(p.state), append(os.Environ(), "HOME="+filepath.Dir(p.state))
+	}
+	out, err := cmd.CombinedOutput()
 	return string(out), err
 }
 
