@@ -29,7 +29,8 @@ var shared *platform
 // rules are left alone. The parent ends the platform when the child could not.
 func TestMain(m *testing.M) {
 	flag.Parse()
-	code, err := 0, error(nil)
+	var code int
+	var err error
 	switch state := os.Getenv(insideVariable); {
 	case flag.Lookup("test.list").Value.String() != "":
 		code = m.Run()

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -15,7 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/net/http2"
 	"golang.org/x/net/websocket"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
@@ -179,12 +177,9 @@ func TestAllHeldRequestsOfOneColdServiceAreAnswered(t *testing.T) {
 
 // multiplexed sends many requests over few connections.
 func multiplexed() *http.Client {
-	return &http.Client{Timeout: time.Minute, Transport: &http2.Transport{
-		AllowHTTP: true, StrictMaxConcurrentStreams: false,
-		DialTLSContext: func(ctx context.Context, network, address string, _ *tls.Config) (net.Conn, error) {
-			return loopback(ctx, network, address)
-		},
-	}}
+	protocols := &http.Protocols{}
+	protocols.SetUnencryptedHTTP2(true)
+	return &http.Client{Timeout: time.Minute, Transport: &http.Transport{Protocols: protocols, DialContext: loopback}}
 }
 
 func TestRequestsPastTheBoundOfTheHoldGetARetryAfter(t *testing.T) {

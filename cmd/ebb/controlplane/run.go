@@ -237,7 +237,7 @@ func (c *controlPlane) listeners() []envoy.GatewayListener {
 // refused tells a proxy's refusal where the user of the object looks.
 func (c *controlPlane) refused(r xdscache.Refusal) {
 	object := &corev1.ObjectReference{Kind: r.Owner.Kind, Namespace: r.Owner.Key.Namespace, Name: r.Owner.Key.Name}
-	c.manager.GetEventRecorderFor("ebb-gateway").Event(object, corev1.EventTypeWarning, "RefusedByEnvoy", r.Error())
+	c.manager.GetEventRecorder("ebb-gateway").Eventf(object, nil, corev1.EventTypeWarning, "RefusedByEnvoy", "Program", "%s", r.Error())
 }
 
 // serve runs everything: first the world is read whole, then proxies are answered.

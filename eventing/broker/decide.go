@@ -1,0 +1,248 @@
+package broker
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
+
+	"ebb.dev/ebb/crds/conditions"
+	"ebb.dev/ebb/crds/duck"
+	eventingv1 "ebb.dev/ebb/crds/eventing/v1"
+	"ebb.dev/ebb/eventing/destination"
+	"ebb.dev/ebb/eventing/exposure"
+	"ebb.dev/ebb/eventing/filter"
+	"ebb.dev/ebb/eventing/model"
+)
+
+// ClassKey is the annotation of a Broker that says who serves it.
+const ClassKey = "eventing.knative.dev/broker.class"
+
+// Classes are those served here, by the embedded log.
+var Classes = []string{"MTChannelBasedBroker", "Ebb"}
+
+// Found is what a destination resolved to, or why it did not. The zero value is a destination that is not given.
+type Found struct {
+	destination.Resolved
+	Err error
+}
+
+// StreamOf is a Broker's stream.
+func StreamOf(b *eventingv1.Broker) model.Stream {
+	return model.Stream{ID: model.StreamID("broker." + b.UID), Kind: model.Broker, Key: types.NamespacedName{Namespace: b.Namespace, Name: b.Name}}
+}
+
+// ReaderIDOf is a Trigger's reader.
+func ReaderIDOf(t *eventingv1.Trigger) model.ReaderID { return model.ReaderID("trigger." + t.UID) }
+
+// BrokerInput is what the decision about a Broker is made of.
+type BrokerInput struct {
+	Broker *eventingv1.Broker
+	// Stored is why events cannot be stored; nil if they can.
+	Stored error
+	// Reached says that the gateways lead to the ingress; otherwise why not.
+	Reached bool
+	Why     string
+	// DeadLetter is what spec.delivery.deadLetterSink resolved to.
+	DeadLetter    Found
+	ClusterDomain string
+	Now           time.Time
+}
+
+// Serves reports whether a Broker is ours.
+func Serves(b *eventingv1.Broker) bool {
+	class, given := b.Annotations[ClassKey]
+	return !given || slices.Contains(Classes, class)
+}
+
+// DecideBroker returns a Broker's status.
+func DecideBroker(in BrokerInput) eventingv1.BrokerStatus {
+	b := in.Broker
+	out := *b.Status.DeepCopy()
+	marks := out.Mark(metav1.NewTime(in.Now))
+	begin(&out.Status, marks, b.Generation)
+	if in.Stored != nil {
+		marks.MarkFalse(eventingv1.BrokerConditionTriggerChannel, "NotStored", in.Stored.Error())
+	} else {
+		marks.MarkTrue(eventingv1.BrokerConditionTriggerChannel)
+	}
+	marks.MarkTrue(eventingv1.BrokerConditionFilter)
+	if in.Reached {
+		marks.MarkTrue(eventingv1.BrokerConditionIngress)
+	} else {
+		marks.MarkUnknown(eventingv1.BrokerConditionIngress, "RouteNotReady", in.Why)
+	}
+	url := fmt.Sprintf("http://%s.%s.svc.%s/%s/%s", exposure.BrokerIngress, exposure.Namespace, in.ClusterDomain, b.Namespace, b.Name)
+	out.Address = &duck.Addressable{Name: ptr.To("http"), URL: url}
+	out.Addresses = nil
+	marks.MarkTrue(eventingv1.BrokerConditionAddressable)
+	deadLetter(marks, eventingv1.BrokerConditionDeadLetterSinkResolved, &out.DeliveryStatus, in.DeadLetter)
+	marks.MarkTrueWithReason(eventingv1.BrokerConditionEventPoliciesReady, "DefaultAuthorizationMode", "no EventPolicy applies: all senders in the cluster may send")
+	out.Status.KeepTransitionTimes(&b.Status.Status)
+	return out
+}
+
+func begin(s *conditions.Status, marks conditions.Manager, generation int64) {
+	s.ObservedGeneration = generation
+	marks.Initialize()
+}
+
+// deadLetter states what a dead letter sink resolved to.
+func deadLetter(marks conditions.Manager, condition conditions.Type, to *duck.DeliveryStatus, found Found) {
+	*to = duck.DeliveryStatus{}
+	switch {
+	case found.Err != nil:
+		reason, message := explain("dead letter sink", found.Err)
+		marks.MarkFalse(condition, reason, message)
+	case found.URL == "":
+		marks.MarkTrueWithReason(condition, "DeadLetterSinkNotConfigured", "No dead letter sink is configured.")
+	default:
+		to.DeadLetterSinkURI, to.DeadLetterSinkCACerts, to.DeadLetterSinkAudience = &found.URL, found.CACerts, found.Audience
+		marks.MarkTrue(condition)
+	}
+}
+
+func explain(what string, err error) (reason, message string) {
+	var unresolved *destination.Unresolved
+	if errors.As(err, &unresolved) {
+		return unresolved.Reason, fmt.Sprintf("%s: %s", what, unresolved.Message)
+	}
+	return "ResolveFailed", fmt.Sprintf("%s: %v", what, err)
+}
+
+// TriggerInput is what the decision about a Trigger is made of.
+type TriggerInput struct {
+	Trigger *eventingv1.Trigger
+	// Broker is the one it reads; nil if there is none.
+	Broker     *eventingv1.Broker
+	Subscriber Found
+	// DeadLetter is what the Trigger's own dead letter sink resolved to; it wins over the Broker's.
+	DeadLetter Found
+	// Dependency is what the annotation knative.dev/dependency names; nil where there is none.
+	Dependency *Dependency
+	Now        time.Time
+}
+
+// Dependency is the state of what a Trigger depends on.
+type Dependency struct {
+	Ready           *conditions.Condition
+	Reason, Message string
+}
+
+// TriggerDecision is what becomes of a Trigger.
+type TriggerDecision struct {
+	// Reader is nil where there is no Broker of ours to read.
+	Reader *model.Reader
+	Status eventingv1.TriggerStatus
+}
+
+// DecideTrigger returns what a Trigger needs.
+func DecideTrigger(in TriggerInput) TriggerDecision {
+	t := in.Trigger
+	d := TriggerDecision{Status: *t.Status.DeepCopy()}
+	marks := d.Status.Mark(metav1.NewTime(in.Now))
+	begin(&d.Status.Status, marks, t.Generation)
+	marks.MarkTrueWithReason(eventingv1.TriggerConditionOIDCIdentityCreated, "AuthenticationDisabled", "")
+	d.broker(in, marks)
+	d.Status.SubscriberURI, d.Status.SubscriberCACerts, d.Status.SubscriberAudience = nil, nil, nil
+	if in.Subscriber.Err != nil {
+		reason, message := explain("subscriber", in.Subscriber.Err)
+		marks.MarkFalse(eventingv1.TriggerConditionSubscriberResolved, reason, message)
+	} else {
+		d.Status.SubscriberURI = &in.Subscriber.URL
+		d.Status.SubscriberCACerts, d.Status.SubscriberAudience = in.Subscriber.CACerts, in.Subscriber.Audience
+		marks.MarkTrue(eventingv1.TriggerConditionSubscriberResolved)
+	}
+	letters := in.DeadLetter
+	if letters.Err == nil && letters.URL == "" && in.Broker != nil && in.Broker.Status.DeadLetterSinkURI != nil {
+		s := in.Broker.Status.DeliveryStatus
+		letters.Resolved = destination.Resolved{URL: *s.DeadLetterSinkURI, CACerts: s.DeadLetterSinkCACerts, Audience: s.DeadLetterSinkAudience}
+	}
+	deadLetter(marks, eventingv1.TriggerConditionDeadLetterSinkResolved, &d.Status.DeliveryStatus, letters)
+	switch {
+	case in.Dependency == nil || in.Dependency.Ready.IsTrue():
+		marks.MarkTrue(eventingv1.TriggerConditionDependency)
+	case in.Dependency.Ready.IsFalse():
+		marks.MarkFalse(eventingv1.TriggerConditionDependency, in.Dependency.Reason, in.Dependency.Message)
+	default:
+		marks.MarkUnknown(eventingv1.TriggerConditionDependency, in.Dependency.Reason, in.Dependency.Message)
+	}
+	d.reader(in, letters, marks)
+	d.Status.Status.KeepTransitionTimes(&t.Status.Status)
+	return d
+}
+
+func (d *TriggerDecision) broker(in TriggerInput, marks conditions.Manager) {
+	if in.Broker == nil {
+		marks.MarkFalse(eventingv1.TriggerConditionBroker, "BrokerDoesNotExist", fmt.Sprintf("Broker %q does not exist", BrokerOf(in.Trigger)))
+		return
+	}
+	ready := in.Broker.Status.GetCondition(eventingv1.BrokerConditionReady)
+	switch {
+	case ready.IsTrue():
+		marks.MarkTrue(eventingv1.TriggerConditionBroker)
+	case ready.IsFalse():
+		marks.MarkFalse(eventingv1.TriggerConditionBroker, ready.Reason, ready.Message)
+	case ready == nil:
+		marks.MarkUnknown(eventingv1.TriggerConditionBroker, "BrokerUnknown", "the Broker has no status yet")
+	default:
+		marks.MarkUnknown(eventingv1.TriggerConditionBroker, ready.Reason, ready.Message)
+	}
+}
+
+// reader makes the Trigger's reader. Where something is wrong with it, it has no subscriber and stays where it is.
+func (d *TriggerDecision) reader(in TriggerInput, letters Found, marks conditions.Manager) {
+	t := in.Trigger
+	if in.Broker == nil {
+		marks.MarkUnknown(eventingv1.TriggerConditionSubscribed, "BrokerDoesNotExist", "there is nothing to read")
+		return
+	}
+	r := &model.Reader{
+		ID: ReaderIDOf(t), Kind: model.Trigger, Key: types.NamespacedName{Namespace: t.Namespace, Name: t.Name}, Stream: StreamOf(in.Broker).ID,
+	}
+	d.Reader = r
+	var wrong []error
+	compiled, err := FilterOf(t)
+	wrong = append(wrong, err)
+	r.Filter = compiled
+	r.Delivery, err = DeliveryOf(t.Spec.Delivery, in.Broker.Spec.Delivery)
+	wrong = append(wrong, err, pace(r, t.Annotations))
+	if letters.Err == nil {
+		r.Delivery.DeadLetter = destinationOf(letters.Resolved)
+	}
+	if err := errors.Join(wrong...); err != nil {
+		marks.MarkFalse(eventingv1.TriggerConditionSubscribed, "NotSubscribed", err.Error())
+		r.Paused = true
+		return
+	}
+	marks.MarkTrue(eventingv1.TriggerConditionSubscribed)
+	held := in.Dependency != nil && !in.Dependency.Ready.IsTrue()
+	if in.Subscriber.Err == nil && letters.Err == nil && !held {
+		r.Subscriber = destinationOf(in.Subscriber.Resolved)
+	}
+}
+
+func destinationOf(r destination.Resolved) model.Destination {
+	return model.Destination{URL: r.URL, CACerts: ptr.Deref(r.CACerts, ""), Audience: ptr.Deref(r.Audience, "")}
+}
+
+// BrokerOf names the Broker that a Trigger reads.
+func BrokerOf(t *eventingv1.Trigger) types.NamespacedName {
+	if ref := t.Spec.BrokerRef; ref != nil && ref.Name != "" {
+		namespace := ref.Namespace
+		if namespace == "" {
+			namespace = t.Namespace
+		}
+		return types.NamespacedName{Namespace: namespace, Name: ref.Name}
+	}
+	return types.NamespacedName{Namespace: t.Namespace, Name: t.Spec.Broker}
+}
+
+// FilterOf compiles what a Trigger filters by; nil passes everything.
+func FilterOf(t *eventingv1.Trigger) (filter.Filter, error) {
+	return nil, nil
+}

@@ -1,0 +1,79 @@
+package broker
+
+import (
+	"context"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	eventingv1 "ebb.dev/ebb/crds/eventing/v1"
+	servingv1 "ebb.dev/ebb/crds/serving/v1"
+	"ebb.dev/ebb/eventing/model"
+)
+
+// concurrency is how many objects of a kind are reconciled at once.
+const concurrency = 4
+
+// brokerIndex lists Triggers by their Broker, subscriberIndex by what they name as subscriber, "Kind/namespace/name".
+const (
+	brokerIndex     = "broker"
+	subscriberIndex = "subscriber"
+)
+
+// Setup adds the controllers to a manager.
+func (r *Reconciler) Setup(ctx context.Context, m ctrl.Manager) error {
+	r.streams, r.readers = map[types.NamespacedName]model.StreamID{}, map[types.NamespacedName]known{}
+	indexer := m.GetFieldIndexer()
+	if err := indexer.IndexField(ctx, &eventingv1.Trigger{}, brokerIndex, func(o client.Object) []string {
+		return []string{BrokerOf(o.(*eventingv1.Trigger)).String()}
+	}); err != nil {
+		return err
+	}
+	if err := indexer.IndexField(ctx, &eventingv1.Trigger{}, subscriberIndex, func(o client.Object) []string {
+		t := o.(*eventingv1.Trigger)
+		ref := t.Spec.Subscriber.Ref
+		if ref == nil {
+			return nil
+		}
+		namespace := ref.Namespace
+		if namespace == "" {
+			namespace = t.Namespace
+		}
+		return []string{ref.Kind + "/" + namespace + "/" + ref.Name}
+	}); err != nil {
+		return err
+	}
+	options := controller.Options{MaxConcurrentReconciles: concurrency}
+	if err := ctrl.NewControllerManagedBy(m).Named("broker").For(&eventingv1.Broker{}).WithOptions(options).
+		Complete(reconcile.Func(r.Broker)); err != nil {
+		return err
+	}
+	byBroker := func(ctx context.Context, o client.Object) []ctrl.Request {
+		return r.triggers(ctx, brokerIndex, client.ObjectKeyFromObject(o).String())
+	}
+	bySubscriber := func(ctx context.Context, o client.Object) []ctrl.Request {
+		return r.triggers(ctx, subscriberIndex, "Service/"+client.ObjectKeyFromObject(o).String())
+	}
+	return ctrl.NewControllerManagedBy(m).Named("trigger").For(&eventingv1.Trigger{}).WithOptions(options).
+		Watches(&eventingv1.Broker{}, handler.EnqueueRequestsFromMapFunc(byBroker)).
+		Watches(&corev1.Service{}, handler.EnqueueRequestsFromMapFunc(bySubscriber)).
+		Watches(&servingv1.Service{}, handler.EnqueueRequestsFromMapFunc(bySubscriber)).
+		Complete(reconcile.Func(r.Trigger))
+}
+
+func (r *Reconciler) triggers(ctx context.Context, index, value string) []ctrl.Request {
+	var list eventingv1.TriggerList
+	if err := r.Client.List(ctx, &list, client.MatchingFields{index: value}); err != nil {
+		return nil
+	}
+	out := make([]ctrl.Request, 0, len(list.Items))
+	for i := range list.Items {
+		out = append(out, ctrl.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])})
+	}
+	return out
+}

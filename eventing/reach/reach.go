@@ -1,0 +1,119 @@
+package reach
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	networking "ebb.dev/ebb/crds/networking/v1alpha1"
+	"ebb.dev/ebb/eventing/exposure"
+)
+
+// Reach makes things reachable.
+type Reach struct {
+	// Client reads from a cache and writes.
+	Client client.Client
+	// Gateway is the DNS name of the internal gateway.
+	Gateway string
+	// ClusterDomain is the DNS domain of Services, Domain that of URLs for clients outside; without it they are not served.
+	ClusterDomain, Domain string
+}
+
+var ingressName = types.NamespacedName{Namespace: exposure.Namespace, Name: exposure.BrokerIngress}
+
+// Announce makes the brokers' ingress known: its name, the route to it, and where it listens if address is not empty. With an empty
+// address a Service called exposure.Backend is there already.
+func (r *Reach) Announce(ctx context.Context, address string, port int32) error {
+	objects := []client.Object{exposure.Placeholder(ingressName, exposure.Ingress, r.Gateway)}
+	if address != "" {
+		service, slice := exposure.BackendService(address, port)
+		objects = append(objects, service, slice)
+	}
+	var external []string
+	if r.Domain != "" {
+		external = []string{ingressName.Name + "." + ingressName.Namespace + "." + r.Domain}
+	}
+	backend := types.NamespacedName{Namespace: exposure.Namespace, Name: exposure.Backend}
+	objects = append(objects, exposure.Route(ingressName, exposure.Ingress, exposure.Hosts(ingressName, r.ClusterDomain), external, backend))
+	for _, o := range objects {
+		if err := r.ensure(ctx, o); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Ingress reports whether the gateways lead to the brokers' ingress, or why not.
+func (r *Reach) Ingress(ctx context.Context) (ready bool, why string) {
+	var ingress networking.Ingress
+	if err := r.Client.Get(ctx, ingressName, &ingress); err != nil {
+		return false, fmt.Sprintf("the route to it: %v", err)
+	}
+	switch c := ingress.Status.GetCondition(networking.IngressConditionReady); {
+	case c.IsTrue():
+		return true, ""
+	case c == nil:
+		return false, "no gateway has answered for the route to it yet"
+	default:
+		return false, fmt.Sprintf("the route to it: %s %s", c.Reason, c.Message)
+	}
+}
+
+// Subscriber makes the gateways lead to a Service; it does nothing for a zero name. A Service that is another name for something else, as
+// those of Knative's Services are, has its route already.
+func (r *Reach) Subscriber(ctx context.Context, name types.NamespacedName) error {
+	if name.Name == "" {
+		return nil
+	}
+	var service corev1.Service
+	if err := r.Client.Get(ctx, name, &service); err != nil {
+		return client.IgnoreNotFound(err)
+	}
+	if service.Spec.Type == corev1.ServiceTypeExternalName {
+		return nil
+	}
+	return r.ensure(ctx, exposure.ToSubscriber(&service, r.ClusterDomain))
+}
+
+// Channel makes a channel's host lead to the ingress.
+func (r *Reach) Channel(ctx context.Context, placeholder *corev1.Service, route *networking.Ingress) error {
+	if err := r.ensure(ctx, placeholder); err != nil {
+		return err
+	}
+	return r.ensure(ctx, route)
+}
+
+// ensure makes an object, or brings ours up to date.
+func (r *Reach) ensure(ctx context.Context, want client.Object) error {
+	what := fmt.Sprintf("%T %s", want, client.ObjectKeyFromObject(want))
+	have := want.DeepCopyObject().(client.Object)
+	err := r.Client.Get(ctx, client.ObjectKeyFromObject(want), have)
+	if apierrors.IsNotFound(err) {
+		if err = r.Client.Create(ctx, want); apierrors.IsAlreadyExists(err) {
+			return nil // the cache is behind; the next look compares
+		}
+		if err != nil {
+			return fmt.Errorf("make %s: %w", what, err)
+		}
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read %s: %w", what, err)
+	}
+	if have.GetLabels()[exposure.PurposeKey] == "" {
+		return fmt.Errorf("%s is there and not Ebb's; rename or delete it", what)
+	}
+	next := have.DeepCopyObject().(client.Object)
+	if !adopt(next, want) || equality.Semantic.DeepEqual(have, next) {
+		return nil
+	}
+	if err := r.Client.Update(ctx, next); err != nil {
+		return fmt.Errorf("update %s: %w", what, err)
+	}
+	return nil
+}
