@@ -1,4 +1,4 @@
-// Package config reads the ConfigMaps of namespace knative-serving.
+// Package config reads the ConfigMaps of namespaces knative-serving and knative-eventing.
 //
 // In: a ConfigMap's data. Out: a struct with every default filled in, warnings for keys that have no effect, and one error that names
 // the ConfigMap, the key and the remedy for each value that is wrong.

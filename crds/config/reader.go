@@ -11,6 +11,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/resource"
 
+	"ebb.dev/ebb/crds/eventing"
 	"ebb.dev/ebb/crds/serving"
 )
 
@@ -27,9 +28,18 @@ func read(name string, data map[string]string) *reader {
 	return &reader{object: ObjectName(name), data: data, asked: map[string]bool{}}
 }
 
-// ObjectName is how errors and warnings name a ConfigMap of the system namespace.
+func readEventing(name string, data map[string]string) *reader {
+	return &reader{object: EventingObjectName(name), data: data, asked: map[string]bool{}}
+}
+
+// ObjectName is how errors and warnings name a ConfigMap of namespace knative-serving.
 func ObjectName(name string) string {
 	return "ConfigMap " + serving.SystemNamespace + "/" + name
+}
+
+// EventingObjectName is how errors and warnings name a ConfigMap of namespace knative-eventing.
+func EventingObjectName(name string) string {
+	return "ConfigMap " + eventing.SystemNamespace + "/" + name
 }
 
 // done returns the warnings, with one for each key that was not asked for, and all errors as one.

@@ -2,6 +2,8 @@ package config
 
 import (
 	"ebb.dev/ebb/crds/autoscaling"
+	"ebb.dev/ebb/crds/eventing"
+	"ebb.dev/ebb/crds/serving"
 )
 
 // Set is all ConfigMaps as they were last accepted. It is immutable: With makes a new one.
@@ -17,13 +19,16 @@ type Set struct {
 	Network        *Network
 	Observability  *Observability
 
+	// Eventing is those of namespace knative-eventing.
+	Eventing *Eventing
+
 	// ClusterDomain is the cluster's own domain, such as cluster.local.
 	ClusterDomain string
 }
 
 // NewSet returns the Set of a cluster without ConfigMaps. clusterDomain is such as cluster.local.
 func NewSet(clusterDomain string) *Set {
-	s := &Set{ClusterDomain: clusterDomain}
+	s := &Set{ClusterDomain: clusterDomain, Eventing: newEventing()}
 	for _, name := range Names() {
 		next, _, err := s.With(name, nil)
 		if err != nil {
@@ -34,7 +39,7 @@ func NewSet(clusterDomain string) *Set {
 	return s
 }
 
-// Names returns the names of the ConfigMaps that a Set is made of.
+// Names returns the names of the ConfigMaps of namespace knative-serving that a Set is made of.
 func Names() []string {
 	return []string{
 		autoscaling.ConfigName, DefaultsName, DeploymentName, DomainName, FeaturesName, GCName, LeaderElectionName, LoggingName,
@@ -42,7 +47,24 @@ func Names() []string {
 	}
 }
 
-// With returns s with the ConfigMap of that name saying data; nil data is an absent ConfigMap. A name that is not known changes nothing.
+// WithIn is With for a ConfigMap of either namespace, knative-serving or knative-eventing. Another namespace changes nothing.
+func (s *Set) WithIn(namespace, name string, data map[string]string) (*Set, []string, error) {
+	switch namespace {
+	case serving.SystemNamespace:
+		return s.With(name, data)
+	case eventing.SystemNamespace:
+		next, warnings, err := s.Eventing.with(name, data)
+		if err != nil {
+			return s, warnings, err
+		}
+		changed := *s
+		changed.Eventing = next
+		return &changed, warnings, nil
+	}
+	return s, nil, nil
+}
+
+// With returns s with the ConfigMap of that name in namespace knative-serving saying data; nil data is an absent ConfigMap. A name that is not known changes nothing.
 // With an error s stays in force: the Set returned is s.
 func (s *Set) With(name string, data map[string]string) (*Set, []string, error) {
 	next := *s

@@ -42,6 +42,7 @@ func writeManifests(paths, folder string, t table) error {
 		parser.NeedSchemaFor(ident)
 	}
 	maskPod(parser.Schemata, t)
+	endFilters(parser.Schemata)
 	shorten(parser.Schemata)
 	for _, kind := range kinds {
 		parser.NeedCRDFor(kind, nil)
@@ -75,7 +76,7 @@ func write(folder string, definition apiextensionsv1.CustomResourceDefinition) e
 	if definition.Labels == nil {
 		definition.Labels = map[string]string{}
 	}
-	definition.Labels["app.kubernetes.io/name"] = "knative-serving"
+	definition.Labels["app.kubernetes.io/name"] = system(definition.Spec.Group)
 	definition.Labels["knative.dev/crd-install"] = "true"
 	data, err := marshal(definition)
 	if err != nil {
@@ -83,6 +84,15 @@ func write(folder string, definition apiextensionsv1.CustomResourceDefinition) e
 	}
 	name := strings.Join([]string{definition.Spec.Group, definition.Spec.Names.Plural}, "_") + ".yaml"
 	return os.WriteFile(filepath.Join(folder, name), append([]byte(header), data...), 0o644)
+}
+
+// system names the part of Knative that a group belongs to.
+func system(group string) string {
+	switch group {
+	case "serving.knative.dev", "networking.internal.knative.dev", "autoscaling.internal.knative.dev":
+		return "knative-serving"
+	}
+	return "knative-eventing"
 }
 
 // marshal leaves out the status, which is the API server's.

@@ -139,6 +139,29 @@ func refersToString(schema apiextensionsv1.JSONSchemaProps) bool {
 	return slices.Contains(stringTypes, name)
 }
 
+// filterType is a type that nests itself, which a definition cannot say.
+const filterType = "SubscriptionsAPIFilter"
+
+// endFilters lets through whatever stands inside a nested filter, for validation to judge.
+func endFilters(schemata map[crd.TypeIdent]apiextensionsv1.JSONSchemaProps) {
+	for ident, schema := range schemata {
+		if ident.Name != filterType {
+			continue
+		}
+		for _, name := range []string{"all", "any", "not"} {
+			property := schema.Properties[name]
+			nested := anything(apiextensionsv1.JSONSchemaProps{Type: "object"})
+			if name == "not" {
+				nested.Description = property.Description
+				schema.Properties[name] = nested
+				continue
+			}
+			property.Items = &apiextensionsv1.JSONSchemaPropsOrArray{Schema: &nested}
+			schema.Properties[name] = property
+		}
+	}
+}
+
 // shorten keeps of each description what kubectl explain needs: the first paragraph of our own, the first sentence of Kubernetes'.
 func shorten(schemata map[crd.TypeIdent]apiextensionsv1.JSONSchemaProps) {
 	for ident, schema := range schemata {

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -244,5 +245,17 @@ func BrokerOf(t *eventingv1.Trigger) types.NamespacedName {
 
 // FilterOf compiles what a Trigger filters by; nil passes everything.
 func FilterOf(t *eventingv1.Trigger) (filter.Filter, error) {
-	return nil, nil
+	written := struct {
+		Filter  *eventingv1.TriggerFilter           `json:"filter,omitempty"`
+		Filters []eventingv1.SubscriptionsAPIFilter `json:"filters,omitempty"`
+	}{t.Spec.Filter, t.Spec.Filters}
+	data, err := json.Marshal(written)
+	if err != nil {
+		return nil, fmt.Errorf("read the filters: %w", err)
+	}
+	var spec filter.Spec
+	if err := json.Unmarshal(data, &spec); err != nil {
+		return nil, fmt.Errorf("read the filters: %w", err)
+	}
+	return filter.Compile(spec)
 }

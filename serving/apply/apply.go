@@ -9,6 +9,7 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
@@ -79,11 +80,11 @@ func (a *Applier) create(ctx context.Context, owner, object client.Object) error
 	case apierrors.IsAlreadyExists(err):
 		return a.observe(ctx, object)
 	case err != nil:
-		a.Tell(owner, Warning("CreationFailed", fmt.Sprintf("Failed to create %s %q: %v", kind, name.Name, err)))
+		a.Tell(owner, Warning("CreationFailed", fmt.Sprintf("Failed to create %s %q: %v", kind, name.Name, err)).about(object))
 		return fmt.Errorf("create %s %s: %w", kind, name, err)
 	}
 	a.Log.Debug("created", "kind", kind, "object", name.String())
-	a.Tell(owner, Normal("Created", fmt.Sprintf("Created %s %q", kind, name.Name)))
+	a.Tell(owner, Normal("Created", fmt.Sprintf("Created %s %q", kind, name.Name)).about(object))
 	return nil
 }
 
@@ -111,7 +112,7 @@ func (a *Applier) update(ctx context.Context, owner client.Object, u Update) err
 	case apierrors.IsConflict(err), apierrors.IsNotFound(err):
 		return ErrBehind
 	case err != nil:
-		a.Tell(owner, Warning("UpdateFailed", fmt.Sprintf("Failed to update %s %q: %v", kind, name.Name, err)))
+		a.Tell(owner, Warning("UpdateFailed", fmt.Sprintf("Failed to update %s %q: %v", kind, name.Name, err)).about(u.To))
 		return fmt.Errorf("update %s %s: %w", kind, name, err)
 	}
 	a.Log.Debug("updated", "kind", kind, "object", name.String())
@@ -125,11 +126,11 @@ func (a *Applier) delete(ctx context.Context, owner, object client.Object) error
 	case apierrors.IsNotFound(err), apierrors.IsConflict(err):
 		return nil
 	case err != nil:
-		a.Tell(owner, Warning("DeletionFailed", fmt.Sprintf("Failed to delete %s %q: %v", kind, name.Name, err)))
+		a.Tell(owner, Warning("DeletionFailed", fmt.Sprintf("Failed to delete %s %q: %v", kind, name.Name, err)).about(object))
 		return fmt.Errorf("delete %s %s: %w", kind, name, err)
 	}
 	a.Log.Debug("deleted", "kind", kind, "object", name.String())
-	a.Tell(owner, Normal("Deleted", fmt.Sprintf("Deleted %s %q", kind, name.Name)))
+	a.Tell(owner, Normal("Deleted", fmt.Sprintf("Deleted %s %q", kind, name.Name)).about(object))
 	return nil
 }
 
@@ -148,7 +149,11 @@ func (a *Applier) tell(object client.Object, e Event) {
 	if len(message) > maxNote {
 		message = message[:maxNote] + " …"
 	}
-	a.Events.Eventf(object, nil, e.kind(), e.Reason, "Reconcile", "%s", message)
+	var related runtime.Object
+	if e.Related != nil {
+		related = e.Related
+	}
+	a.Events.Eventf(object, related, e.kind(), e.Reason, "Reconcile", "%s", message)
 }
 
 // Gone reports whether owner was deleted behind the cache's back and must not get children anew. It asks the API server only if p creates

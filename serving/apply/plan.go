@@ -30,6 +30,15 @@ type Event struct {
 	Warning bool
 	// Reason is a word in CamelCase, Message a sentence.
 	Reason, Message string
+	// Related is what it happened to besides the object it is told of; nil if there is nothing. Events that differ in nothing else are
+	// told as one.
+	Related client.Object `json:"-"`
+}
+
+// about returns e about a child.
+func (e Event) about(child client.Object) Event {
+	e.Related = child
+	return e
 }
 
 func (e Event) kind() string {

@@ -1,0 +1,120 @@
+package decide
+
+import (
+	"strings"
+	"unicode/utf8"
+
+	"github.com/cloudevents/sdk-go/v2/event"
+	"github.com/cloudevents/sdk-go/v2/types"
+)
+
+// The extensions that are ours to read and write.
+const (
+	TTL       = "knativebrokerttl"
+	ErrorDest = "knativeerrordest"
+	ErrorCode = "knativeerrorcode"
+	ErrorData = "knativeerrordata"
+	// PartitionKey names the group that an event keeps its order in.
+	PartitionKey = "partitionkey"
+)
+
+// FullTTL is how many hops an event has that names none.
+const FullTTL = 255
+
+// errorDataBytes is as much of a refusal as a dead letter carries.
+const errorDataBytes = 1024
+
+// Copy is an event whose attributes may be set without changing the one it was made from. They share the data.
+func Copy(e *event.Event) *event.Event {
+	c := *e
+	c.FieldErrors = nil
+	c.Context = e.Context.Clone()
+	return &c
+}
+
+// Outgoing is the event as a subscriber sees it: without the hops it has left.
+func Outgoing(e *event.Event) *event.Event {
+	if _, has := e.Extensions()[TTL]; !has {
+		return e
+	}
+	c := Copy(e)
+	c.SetExtension(TTL, nil)
+	return c
+}
+
+// Hops is how often an event may still enter a broker.
+func Hops(e *event.Event) int {
+	value, has := e.Extensions()[TTL]
+	if !has {
+		return FullTTL
+	}
+	n, err := types.ToInteger(value)
+	if err != nil {
+		return FullTTL
+	}
+	return int(n)
+}
+
+// Reentry is a reply as it goes back into the broker: with one hop less than the event it answers, whatever the subscriber put there. ok is
+// false when no hop is left.
+func Reentry(answered, reply *event.Event) (e *event.Event, ok bool) {
+	left := Hops(answered) - 1
+	if left <= 0 {
+		return nil, false
+	}
+	c := Copy(reply)
+	c.SetExtension(TTL, int32(left))
+	return c, true
+}
+
+// Failure is why an event was given up.
+type Failure struct {
+	// Dest is where the last attempt went.
+	Dest string
+	// Code is the status it got; 500 stands for none.
+	Code int
+	// Data is what the answer said, or why there was none.
+	Data string
+}
+
+// Dead is the event as a dead letter.
+func Dead(e *event.Event, f Failure) *event.Event {
+	c := Copy(e)
+	c.SetExtension(TTL, nil)
+	code := f.Code
+	if code == NoAnswer {
+		code = 500
+	}
+	c.SetExtension(ErrorDest, headerSafe(f.Dest))
+	c.SetExtension(ErrorCode, int32(code))
+	c.SetExtension(ErrorData, headerSafe(f.Data))
+	return c
+}
+
+// Revived is a dead letter as it was before it died.
+func Revived(e *event.Event) *event.Event {
+	c := Copy(e)
+	for _, name := range []string{ErrorDest, ErrorCode, ErrorData} {
+		c.SetExtension(name, nil)
+	}
+	return c
+}
+
+// headerSafe cuts a text to what a dead letter carries, between characters, and makes blanks of what no attribute may hold.
+func headerSafe(s string) string {
+	if len(s) > errorDataBytes {
+		s = s[:errorDataBytes]
+		for i := 0; i < utf8.UTFMax && len(s) > 0; i++ {
+			if r, size := utf8.DecodeLastRuneInString(s); r != utf8.RuneError || size > 1 {
+				break
+			}
+			s = s[:len(s)-1]
+		}
+	}
+	return strings.TrimSpace(strings.Map(func(r rune) rune {
+		if r < ' ' || (r >= 0x7f && r <= 0x9f) || r == utf8.RuneError {
+			return ' '
+		}
+		return r
+	}, s))
+}

@@ -1,0 +1,231 @@
+package send
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/cloudevents/sdk-go/v2/event"
+
+	"ebb.dev/ebb/eventing/model"
+)
+
+// Options say how to reach destinations. The zero value reaches every one directly.
+type Options struct {
+	// Route says where requests for a URL go: to the address dial (host:port) with the Host header host. An empty dial goes to the URL's own
+	// host; an empty host keeps the URL's. nil routes everything directly.
+	Route func(*url.URL) (dial, host string)
+	// Token makes a bearer token for an audience; without it, a destination with an audience cannot be reached.
+	Token func(ctx context.Context, audience string) (string, error)
+	// Transport makes the transport for a set of PEM roots, "" for the system's; nil makes pooling ones.
+	Transport func(roots string) (http.RoundTripper, error)
+	// ReplyBytes is the largest reply that is read; 1 MiB if zero.
+	ReplyBytes int64
+}
+
+// Request is what to send.
+type Request struct {
+	Event *event.Event
+	To    model.Destination
+	// Structured sends the event as one JSON document.
+	Structured bool
+	// WantReply says to the receiver that its answer may be an event.
+	WantReply bool
+	// Timeout bounds the whole, the answer's body included; zero does not.
+	Timeout time.Duration
+}
+
+// Answer is what came back.
+type Answer struct {
+	// Status is the final HTTP status, 0 if there was none.
+	Status int
+	// Reply is the event that a 200 carried; nil if there is none.
+	Reply *event.Event
+	// Malformed says that a 200 carried something that was meant to be an event and is none.
+	Malformed bool
+	// RetryAfter is that header.
+	RetryAfter string
+	// Text is the beginning of the answer's body if the status is not a 2xx, or why there was no answer.
+	Text string
+	// Err is why there was no answer.
+	Err error
+}
+
+const (
+	defaultReplyBytes = 1 << 20
+	// textBytes is as much of a refusal as is kept.
+	textBytes = 1024
+	// drainBytes is as much of a body as is read to use a connection again.
+	drainBytes = 64 << 10
+)
+
+// Sender sends events. It may be used by many at once.
+type Sender struct {
+	options Options
+
+	mu         sync.Mutex
+	transports map[string]http.RoundTripper
+}
+
+// New is a Sender.
+func New(o Options) *Sender {
+	if o.ReplyBytes == 0 {
+		o.ReplyBytes = defaultReplyBytes
+	}
+	s := &Sender{options: o, transports: map[string]http.RoundTripper{}}
+	if s.options.Transport == nil {
+		s.options.Transport = s.pooling
+	}
+	return s
+}
+
+// Close ends idle connections.
+func (s *Sender) Close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, t := range s.transports {
+		if c, ok := t.(interface{ CloseIdleConnections() }); ok {
+			c.CloseIdleConnections()
+		}
+	}
+}
+
+// Send makes the request and reads its answer. The event is not changed.
+func (s *Sender) Send(ctx context.Context, r Request) Answer {
+	if r.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, r.Timeout, fmt.Errorf("no answer within %s", r.Timeout))
+		defer cancel()
+	}
+	answer, err := s.exchange(ctx, r)
+	if err != nil {
+		if cause := context.Cause(ctx); cause != nil {
+			err = cause
+		}
+		return Answer{Err: err, Text: "no answer: " + err.Error()}
+	}
+	return answer
+}
+
+func (s *Sender) exchange(ctx context.Context, r Request) (Answer, error) {
+	request, err := s.request(ctx, r)
+	if err != nil {
+		return Answer{}, err
+	}
+	transport, err := s.transport(r.To.CACerts)
+	if err != nil {
+		return Answer{}, err
+	}
+	response, err := transport.RoundTrip(request)
+	if err != nil {
+		return Answer{}, err
+	}
+	defer func() {
+		_, _ = io.CopyN(io.Discard, response.Body, drainBytes)
+		_ = response.Body.Close()
+	}()
+	return s.read(response)
+}
+
+// request is the event as an HTTP request.
+func (s *Sender) request(ctx context.Context, r Request) (*http.Request, error) {
+	u, err := url.Parse(r.To.URL)
+	if err != nil {
+		return nil, fmt.Errorf("destination: %w", err)
+	}
+	if (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+		return nil, fmt.Errorf("destination %q: not an absolute http or https URL", r.To.URL)
+	}
+	header, body, err := encode(r.Event, r.Structured)
+	if err != nil {
+		return nil, err
+	}
+	if r.WantReply {
+		header["Prefer"] = []string{"reply"}
+	}
+	if r.To.Audience != "" {
+		if s.options.Token == nil {
+			return nil, fmt.Errorf("destination %q: asks for a token for %q, and there is nothing to make one", r.To.URL, r.To.Audience)
+		}
+		token, err := s.options.Token(ctx, r.To.Audience)
+		if err != nil {
+			return nil, fmt.Errorf("token for %q: %w", r.To.Audience, err)
+		}
+		header.Set("Authorization", "Bearer "+token)
+	}
+	host := u.Host
+	if s.options.Route != nil {
+		dial, name := s.options.Route(u)
+		if name != "" {
+			host = name
+		}
+		// With TLS the URL keeps its host, as the certificate is checked against it; the transport dials elsewhere.
+		if dial != "" && u.Scheme == "http" {
+			u.Host = dial
+		}
+	}
+	return (&http.Request{
+		Method: http.MethodPost, URL: u, Host: host, Header: header,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Body: io.NopCloser(bytes.NewReader(body)), ContentLength: int64(len(body)),
+		GetBody: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil },
+	}).WithContext(ctx), nil
+}
+
+// transport is the one for a set of roots.
+func (s *Sender) transport(roots string) (http.RoundTripper, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t, ok := s.transports[roots]; ok {
+		return t, nil
+	}
+	t, err := s.options.Transport(roots)
+	if err != nil {
+		return nil, err
+	}
+	s.transports[roots] = t
+	return t, nil
+}
+
+// pooling is a transport that keeps connections. Their number per host has no bound of its own: one slow subscriber behind a gateway would
+// use it up for all others, and each reader's concurrency bounds its own share.
+func (s *Sender) pooling(roots string) (http.RoundTripper, error) {
+	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
+	t := &http.Transport{
+		DialContext:         dialer.DialContext,
+		MaxIdleConnsPerHost: 256,
+		IdleConnTimeout:     60 * time.Second,
+		TLSHandshakeTimeout: 10 * time.Second,
+		ForceAttemptHTTP2:   true,
+		DisableCompression:  true,
+		TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12},
+	}
+	if roots != "" {
+		pool, err := x509.SystemCertPool()
+		if err != nil {
+			pool = x509.NewCertPool()
+		}
+		if !pool.AppendCertsFromPEM([]byte(roots)) {
+			return nil, errors.New("CACerts: no PEM certificate in it")
+		}
+		t.TLSClientConfig.RootCAs = pool
+	}
+	if route := s.options.Route; route != nil {
+		t.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+			if dial, _ := route(&url.URL{Scheme: "https", Host: address}); dial != "" {
+				address = dial
+			}
+			return dialer.DialContext(ctx, network, address)
+		}
+	}
+	return t, nil
+}
