@@ -25,14 +25,20 @@ const (
 	sidecarPort = 15010
 	// internalPort is where pods reach the internal gateway, on the pods' bridge.
 	internalPort = 80
+	// eventsPort is where gateways reach the event broker, on the pods' bridge.
+	eventsPort = 15030
 )
 
 func init() { localComponents = ebbComponents }
 
-// ebbComponents are the control plane, one gateway and the node's proxies.
+// ebbComponents are the control plane, one gateway, the node's proxies and, where pods have a network, the event broker.
 func ebbComponents(e platform.Environment, replicaProxy string) []platform.Component {
 	l := local{Environment: e, replicaProxy: replicaProxy}
-	return []platform.Component{l.controlPlane(), l.gateway(), l.node()}
+	out := []platform.Component{l.controlPlane(), l.gateway(), l.node()}
+	if l.BridgeAddress != "" {
+		out = append(out, l.broker())
+	}
+	return out
 }
 
 type local struct {
@@ -133,6 +139,19 @@ func (l local) node() platform.Component {
 			Name: "node", Path: l.Ebb, Args: args, Env: memory, Ready: ok(filepath.Join(l.Run, "node", "envoy-0.sock"), "/ready"),
 			StopTimeout: 10 * time.Second,
 		},
+	}
+}
+
+func (l local) broker() platform.Component {
+	args := []string{
+		"broker", "--kubeconfig", l.ControlPlaneKubeconfig, "--dir", filepath.Join(l.State, "events"),
+		"--listen", net.JoinHostPort(l.BridgeAddress, strconv.Itoa(eventsPort)), "--advertise", l.BridgeAddress,
+		"--gateway", net.JoinHostPort(l.BridgeAddress, strconv.Itoa(internalPort)), "--gateway-host", l.internalHost(),
+		"--cluster-domain", l.ClusterDomain, "--domain", localDomain, "--debug-listen", "unix:" + l.socket("events"),
+	}
+	return platform.Component{
+		Title: "event broker", WaitsFor: "its log and the world to be read",
+		Spec: process.Spec{Name: "broker", Path: l.Ebb, Args: args, Env: memory, Ready: ok(l.socket("events"), "/readyz"), StopTimeout: 10 * time.Second},
 	}
 }
 

@@ -26,7 +26,8 @@ func main() {
 	add(root, "local", newUpCommand(), newDownCommand(), newStatusCommand(), newKubeconfigCommand(), newKubectlCommand(), newLogsCommand(),
 		newImageCommand())
 	add(root, "look", newXDSCommand(), newAutoscaleCommand(), newVersionCommand())
-	add(root, "role", newControlPlaneCommand(), newGatewayCommand(), newNodeCommand(), newSidecarCommand())
+	add(root, "role", newControlPlaneCommand(), newGatewayCommand(), newNodeCommand(), newSidecarCommand(),
+		newBrokerCommand())
 	if err := root.Execute(); err != nil {
 		if !errors.Is(err, errSilent) {
 			fmt.Fprintln(os.Stderr, "ebb:", err)

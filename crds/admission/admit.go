@@ -103,7 +103,8 @@ func (req Request) refuseAll(problems []string) Response {
 	return Response{Refusal: strings.Join(problems, "\n")}
 }
 
-// patch returns the steps from the object as it was sent to the object with its defaults. Defaults touch the spec and annotations only.
+// patch returns the steps from the object as it was sent to the object with its defaults. Defaults touch the spec, labels and
+// annotations only.
 func patch(before, after content) ([]Operation, error) {
 	var steps []Operation
 	for _, part := range []struct {
@@ -111,6 +112,7 @@ func patch(before, after content) ([]Operation, error) {
 		was, is any
 	}{
 		{"/metadata/annotations", before.annotations, after.annotations},
+		{"/metadata/labels", before.labels, after.labels},
 		{"/spec", before.spec, after.spec},
 	} {
 		was, err := json.Marshal(part.was)
@@ -130,8 +132,8 @@ func patch(before, after content) ([]Operation, error) {
 
 // content is what defaults may touch.
 type content struct {
-	annotations map[string]string
-	spec        any
+	annotations, labels map[string]string
+	spec                any
 }
 
 // object is a kind of ours that is stored.

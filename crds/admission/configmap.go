@@ -6,12 +6,13 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"ebb.dev/ebb/crds/config"
+	"ebb.dev/ebb/crds/eventing"
 	"ebb.dev/ebb/crds/serving"
 )
 
-// configMap judges the ConfigMaps of the system namespace that we read.
+// configMap judges the ConfigMaps of the system namespaces that we read.
 func configMap(req Request, cfg *config.Set) Response {
-	if req.Namespace != serving.SystemNamespace {
+	if req.Namespace != serving.SystemNamespace && req.Namespace != eventing.SystemNamespace {
 		return Response{}
 	}
 	var changed corev1.ConfigMap
@@ -23,7 +24,7 @@ func configMap(req Request, cfg *config.Set) Response {
 			return req.refuse("data[%s]: has changed, which has no effect; copy the setting to the top level of data instead", config.ExampleKey)
 		}
 	}
-	_, warnings, err := cfg.With(changed.Name, changed.Data)
+	_, warnings, err := cfg.WithIn(req.Namespace, changed.Name, changed.Data)
 	response := Response{Warnings: warnings, Object: &changed}
 	if err != nil {
 		response.Refusal = err.Error()

@@ -40,21 +40,32 @@ func shipped(t testing.TB) *config.Set {
 		}
 		set = next
 	}
+	for _, m := range manifests.EventingConfigMaps() {
+		next, _, err := set.WithIn(m.Namespace, m.Name, m.Data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		set = next
+	}
 	return set
 }
 
-func TestEveryServiceOfTheGuideIsAdmittedUnmodified(t *testing.T) {
+func TestEveryObjectOfTheGuideIsAdmittedUnmodified(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join(guide(t), "*.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	services := 0
+	services, events := 0, 0
 	for _, file := range files {
 		for _, object := range objectsIn(t, file) {
-			if object.GroupVersionKind() != serviceKind {
+			switch kind := object.GroupVersionKind(); {
+			case kind == serviceKind:
+				services++
+			case eventingKinds[kind] != nil:
+				events++
+			default:
 				continue
 			}
-			services++
 			if object.GetNamespace() == "" {
 				object.SetNamespace("default")
 			}
@@ -71,6 +82,9 @@ func TestEveryServiceOfTheGuideIsAdmittedUnmodified(t *testing.T) {
 	}
 	if services < 20 {
 		t.Errorf("the guide has %d Services, expected at least 20", services)
+	}
+	if events < 15 {
+		t.Errorf("the guide has %d Brokers, Triggers and sources, expected at least 15", events)
 	}
 }
 

@@ -146,5 +146,8 @@ func plural(kind string) string {
 	if strings.HasSuffix(kind, "ss") {
 		return strings.ToLower(kind) + "es"
 	}
+	if stem, ok := strings.CutSuffix(kind, "y"); ok {
+		return strings.ToLower(stem) + "ies"
+	}
 	return strings.ToLower(kind) + "s"
 }

@@ -16,7 +16,9 @@ import (
 )
 
 // kinds are ours to judge.
-var kinds = map[schema.GroupVersionKind]func(Request, *config.Set) Response{
+var kinds = union(servingKinds, eventingKinds)
+
+var servingKinds = map[schema.GroupVersionKind]judge{
 	servingv1.SchemeGroupVersion.WithKind("Service"): rules[*servingv1.Service]{
 		make:     func() *servingv1.Service { return &servingv1.Service{} },
 		spec:     func(s *servingv1.Service) any { return s.Spec },
@@ -58,6 +60,17 @@ var kinds = map[schema.GroupVersionKind]func(Request, *config.Set) Response{
 		},
 	}.judge,
 	corev1.SchemeGroupVersion.WithKind("ConfigMap"): configMap,
+}
+
+// judge answers a request for one kind.
+type judge func(Request, *config.Set) Response
+
+func union(parts ...map[schema.GroupVersionKind]judge) map[schema.GroupVersionKind]judge {
+	all := map[schema.GroupVersionKind]judge{}
+	for _, part := range parts {
+		maps.Copy(all, part)
+	}
+	return all
 }
 
 // rules are those of one kind.
@@ -109,7 +122,7 @@ func (k rules[O]) judge(req Request, cfg *config.Set) Response {
 }
 
 func (k rules[O]) content(o O) content {
-	return content{annotations: maps.Clone(o.GetAnnotations()), spec: k.spec(o)}
+	return content{annotations: maps.Clone(o.GetAnnotations()), labels: maps.Clone(o.GetLabels()), spec: k.spec(o)}
 }
 
 // podAutoscaler names the class and, where it is one of Knative's, the metric.

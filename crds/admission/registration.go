@@ -6,8 +6,13 @@ import (
 	"k8s.io/utils/ptr"
 
 	"ebb.dev/ebb/crds/autoscaling"
+	"ebb.dev/ebb/crds/eventing"
+	"ebb.dev/ebb/crds/flows"
+	"ebb.dev/ebb/crds/messaging"
 	"ebb.dev/ebb/crds/networking"
 	"ebb.dev/ebb/crds/serving"
+	"ebb.dev/ebb/crds/sinks"
+	"ebb.dev/ebb/crds/sources"
 )
 
 // Names of the webhook configurations, as Knative's are called.
@@ -52,10 +57,17 @@ func Validating(client func(path string) admissionregistrationv1.WebhookClientCo
 func Config(client func(path string) admissionregistrationv1.WebhookClientConfig) *admissionregistrationv1.ValidatingWebhookConfiguration {
 	configuration := validating(ConfigName, client(ConfigPath),
 		[]admissionregistrationv1.RuleWithOperations{rule("", "v1", "configmaps")},
-		&metav1.LabelSelector{MatchLabels: map[string]string{"kubernetes.io/metadata.name": serving.SystemNamespace}})
-	// Others' ConfigMaps in the namespace must not wait for us.
-	configuration.Webhooks[0].ObjectSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"app.kubernetes.io/name": serving.SystemNamespace}}
+		systems("kubernetes.io/metadata.name"))
+	// Others' ConfigMaps in the namespaces must not wait for us.
+	configuration.Webhooks[0].ObjectSelector = systems("app.kubernetes.io/name")
 	return configuration
+}
+
+// systems selects by a label that has the name of either part of Knative, which is that of its namespace too.
+func systems(key string) *metav1.LabelSelector {
+	return &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{
+		Key: key, Operator: metav1.LabelSelectorOpIn, Values: []string{serving.SystemNamespace, eventing.SystemNamespace},
+	}}}
 }
 
 func validating(
@@ -89,6 +101,17 @@ func ourKinds() []admissionregistrationv1.RuleWithOperations {
 		rule(serving.GroupName, "v1", "configurations", "revisions", "routes", "services"),
 		rule(networking.GroupName, "v1alpha1", "ingresses"),
 		rule(autoscaling.InternalGroupName, "v1alpha1", "podautoscalers"),
+		rule(eventing.GroupName, "v1", "brokers", "triggers"),
+		rule(eventing.GroupName, "v1beta2", "eventtypes"),
+		rule(eventing.GroupName, "v1beta3", "eventtypes"),
+		rule(eventing.GroupName, "v1alpha1", "eventpolicies", "kafkasinks", "requestreplies"),
+		rule(messaging.GroupName, "v1", "channels", "inmemorychannels", "subscriptions"),
+		rule(messaging.GroupName, "v1beta1", "kafkachannels"),
+		rule(messaging.GroupName, "v1alpha1", "natsjetstreamchannels"),
+		rule(flows.GroupName, "v1", "parallels", "sequences"),
+		rule(sources.GroupName, "v1", "apiserversources", "containersources", "cronjobsources", "kafkasources", "pingsources", "sinkbindings"),
+		rule(sources.GroupName, "v1beta1", "kafkasources"),
+		rule(sinks.GroupName, "v1alpha1", "jobsinks"),
 	}
 }
 

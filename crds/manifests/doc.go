@@ -1,5 +1,5 @@
 // Package manifests holds what a cluster needs before the first Service: CustomResourceDefinitions, and the ConfigMaps of
-// namespace knative-serving with their defaults.
+// namespaces knative-serving and knative-eventing with their defaults.
 //
 // In: YAML that is compiled in; the definitions are generated from the Go types by crds/tools. Out: fresh objects at each call.
 //

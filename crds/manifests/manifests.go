@@ -12,7 +12,7 @@ import (
 	"ebb.dev/ebb/crds/config"
 )
 
-//go:embed *.yaml configmaps/*.yaml
+//go:embed *.yaml configmaps/*.yaml configmaps/eventing/*.yaml
 var files embed.FS
 
 // CustomResourceDefinitions returns those of all our kinds, by name.
@@ -21,8 +21,13 @@ func CustomResourceDefinitions() []*apiextensionsv1.CustomResourceDefinition {
 }
 
 // ConfigMaps returns the default ConfigMaps of namespace knative-serving, by name, each with the checksum of its example.
-func ConfigMaps() []*corev1.ConfigMap {
-	maps := load[corev1.ConfigMap]("configmaps/*.yaml")
+func ConfigMaps() []*corev1.ConfigMap { return configMaps("configmaps/*.yaml") }
+
+// EventingConfigMaps returns those of namespace knative-eventing, in the same way.
+func EventingConfigMaps() []*corev1.ConfigMap { return configMaps("configmaps/eventing/*.yaml") }
+
+func configMaps(pattern string) []*corev1.ConfigMap {
+	maps := load[corev1.ConfigMap](pattern)
 	for _, m := range maps {
 		m.Annotations = map[string]string{config.ExampleChecksumAnnotationKey: config.ExampleChecksum(m.Data[config.ExampleKey])}
 	}

@@ -211,7 +211,9 @@ func (r *reader) toReply(j *job) step {
 
 // accept takes a reply back into the reader's own stream. The answer is what the ingress would say.
 func (r *reader) accept(j *job, reply *event.Event) (a send.Answer, interrupted bool) {
-	err := r.d.Accept(j.ctx, j.spec.Stream, reply)
+	ctx, cancel := context.WithTimeout(j.ctx, r.timeout(j.spec))
+	defer cancel()
+	err := r.d.Accept(ctx, j.spec.Stream, reply)
 	switch {
 	case err == nil:
 		return send.Answer{Status: 202}, false
@@ -267,19 +269,23 @@ func (r *reader) toShelf(j *job) step {
 
 // attempt sends an event once. An attempt that was broken off as the reader ended counts for nothing.
 func (r *reader) attempt(j *job, e *event.Event, to model.Destination, wantReply bool) (a send.Answer, interrupted bool) {
-	timeout := j.spec.Delivery.Timeout
-	if timeout <= 0 {
-		timeout = r.d.Timeout
-	}
 	begun := r.d.Clock.Now()
 	a = r.d.Sender.Send(j.ctx, send.Request{
-		Event: decide.Outgoing(e), To: to, Structured: j.spec.Delivery.Structured, WantReply: wantReply, Timeout: timeout,
+		Event: decide.Outgoing(e), To: to, Structured: j.spec.Delivery.Structured, WantReply: wantReply, Timeout: r.timeout(j.spec),
 	})
 	if a.Status == decide.NoAnswer && j.ctx.Err() != nil {
 		return a, true
 	}
 	r.count(func(s *stats) { s.observe(r.d.Clock.Since(begun)) })
 	return a, false
+}
+
+// timeout bounds an attempt.
+func (r *reader) timeout(spec model.Reader) time.Duration {
+	if spec.Delivery.Timeout > 0 {
+		return spec.Delivery.Timeout
+	}
+	return r.d.Timeout
 }
 
 // original is the event as the reader's stream has it; nil if there is none, and then what follows.

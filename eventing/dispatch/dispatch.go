@@ -24,22 +24,14 @@ type Sender interface {
 	Send(ctx context.Context, r send.Request) send.Answer
 }
 
-// Matcher says which readers an event passes to, for all readers of a stream at once.
-type Matcher interface {
-	// Match calls f with each reader whose filter the event passes, once.
-	Match(e *event.Event, f func(model.ReaderID))
-}
-
 // Options are what a Dispatcher works with. Log and Sender are needed; zero values of the others are the defaults said.
 type Options struct {
 	Log    log.Log
 	Sender Sender
 	// Accept takes replies back into a stream, as if they had come in; without it replies of Triggers are appended to the Log.
 	Accept func(ctx context.Context, stream model.StreamID, events ...*event.Event) error
-	// Matcher makes an index over the filters of a stream's readers; nil asks each filter in turn.
-	Matcher func(readers []model.Reader) Matcher
-	Clock   clock.WithDelayedExecution
-	Logger  *slog.Logger
+	Clock  clock.WithDelayedExecution
+	Logger *slog.Logger
 	// Registerer gets the metrics; nil registers none.
 	Registerer prometheus.Registerer
 
@@ -47,7 +39,7 @@ type Options struct {
 	Concurrency int
 	// Window is how many positions a reader has open before it falls behind: 1,024.
 	Window int
-	// EventBytes bounds the events kept in memory for all readers: 64 MiB.
+	// EventBytes bounds the events kept in memory for all readers, of which one may have an eighth: 64 MiB.
 	EventBytes int64
 	// Timeout bounds an attempt of a Delivery that names none: 10 minutes, longer than a gateway holds a request for a subscriber at zero.
 	Timeout time.Duration
@@ -257,6 +249,7 @@ func (d *Dispatcher) detach(r *reader) {
 		r.stream.stop()
 		delete(d.streams, r.stream.id)
 	}
+	r.empty()
 }
 
 func (d *Dispatcher) reader(id model.ReaderID) *reader {
@@ -295,7 +288,7 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	d.drain(readers)
 	stopKeeping()
 	keep.Wait()
-	return d.keeper.flush(readers)
+	return d.keeper.flush()
 }
 
 func (d *Dispatcher) open(ctx context.Context) error {

@@ -177,12 +177,11 @@ func (r *reader) forgotten() {
 }
 
 // flush stores what has changed as Run ends.
-func (k *keeper) flush(readers []*reader) error {
+func (k *keeper) flush() error {
 	ctx, cancel := context.WithTimeout(context.Background(), flushTime)
 	defer cancel()
 	k.passedOver()
-	k.take()
-	return errors.Join(k.keepAll(ctx, readers)...)
+	return errors.Join(k.keepAll(ctx, k.take())...)
 }
 
 // low is the position up to which the reader needs nothing, also where it only passed over events. r.mu is held.

@@ -36,9 +36,11 @@ type reader struct {
 	window *position.Window
 	// events are those of open positions, as far as they are in memory.
 	events map[log.Position]cached
-	busy   int
-	pace   pace
-	timer  clock.Timer
+	// bytes is how much of the dispatcher's memory for events is used for them.
+	bytes int64
+	busy  int
+	pace  pace
+	timer clock.Timer
 	// alarm is when the timer fires.
 	alarm time.Time
 	stats stats
@@ -114,7 +116,7 @@ func (r *reader) change(spec model.Reader) {
 	r.spec = spec
 	r.pump()
 	r.mu.Unlock()
-	r.stream.rematch()
+	r.stream.refilter(r.id, spec.Filter)
 }
 
 // scanned is the position up to which the reader has seen everything by itself.
@@ -142,15 +144,21 @@ func (r *reader) joins(head log.Position) bool {
 	return !r.behind
 }
 
-// hungry says whether the reader is behind and has room to go on; not before half of its window is free, so that a pass is worth its while.
+// hungry says whether the reader is behind and has room to go on.
 func (r *reader) hungry() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.room()
 }
 
+// room waits until half of the window is free, so that a pass is worth its while; but where the rest waits for retries, and nothing is left to
+// deliver in the meantime, any room will do. r.mu is held.
 func (r *reader) room() bool {
-	return r.behind && !r.closed && r.window.Open() <= r.d.Window/2
+	if !r.behind || r.closed {
+		return false
+	}
+	open := r.window.Open()
+	return open <= r.d.Window/2 || (open < r.d.Window && r.window.Ready(r.d.Clock.Now(), 1) == 0)
 }
 
 // passes asks the filter.
@@ -220,16 +228,18 @@ func (r *reader) admit(record log.Record) {
 // cacheFor is the longest wait through which an event is kept in memory.
 const cacheFor = 10 * time.Second
 
-// eventOverhead is what an event takes besides its data, about.
-const eventOverhead = 1024
+const (
+	// eventOverhead is what an event takes besides its data, about.
+	eventOverhead = 1024
+	// share is the part of the memory for events that one reader may use, one in so many.
+	share = 8
+)
 
 // remember keeps a record's event while there is room for it. r.mu is held.
 func (r *reader) remember(record log.Record) {
 	c := cached{stored: record.Stored}
-	if size := int64(len(record.Event.Data())) + eventOverhead; r.d.cached.Add(size) <= r.d.EventBytes {
+	if size := int64(len(record.Event.Data())) + eventOverhead; r.reserve(size) {
 		c.event, c.bytes = record.Event, size
-	} else {
-		r.d.cached.Add(-size)
 	}
 	if r.events == nil {
 		r.events = map[log.Position]cached{}
@@ -237,13 +247,40 @@ func (r *reader) remember(record log.Record) {
 	r.events[record.Position] = c
 }
 
+// reserve takes memory for an event if there is some. r.mu is held.
+func (r *reader) reserve(size int64) bool {
+	if r.bytes+size > r.d.EventBytes/share {
+		return false
+	}
+	if r.d.cached.Add(size) > r.d.EventBytes {
+		r.d.cached.Add(-size)
+		return false
+	}
+	r.bytes += size
+	return true
+}
+
+// free gives memory back. r.mu is held.
+func (r *reader) free(size int64) {
+	r.d.cached.Add(-size)
+	r.bytes -= size
+}
+
 // drop ends what is known about a position. r.mu is held.
 func (r *reader) drop(p log.Position) {
-	r.d.cached.Add(-r.events[p].bytes)
+	r.free(r.events[p].bytes)
 	delete(r.events, p)
 	if len(r.events) == 0 {
 		r.events = nil
 	}
+}
+
+// empty gives all memory back, when the reader is of no use any more.
+func (r *reader) empty() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.free(r.bytes)
+	r.events = nil
 }
 
 // limit is how many deliveries may be under way.
@@ -266,8 +303,13 @@ func (r *reader) pump() {
 	if r.halted() {
 		return
 	}
+	now := r.d.Clock.Now()
+	if at, free := r.pace.peek(now, r.spec.Rate); !free {
+		r.wakeAt(at)
+		return
+	}
 	if free := r.limit() - r.busy; free > 0 {
-		for range r.window.Ready(r.d.Clock.Now(), free) {
+		for range r.window.Ready(now, free) {
 			r.busy++
 			r.workers.Go(r.work)
 		}
@@ -352,7 +394,7 @@ func (r *reader) settle(e ending) {
 		if c, has := r.events[p]; has || e.made != nil {
 			c.made = e.made
 			if e.item.Due.After(r.d.Clock.Now().Add(cacheFor)) {
-				r.d.cached.Add(-c.bytes)
+				r.free(c.bytes)
 				c.event, c.bytes = nil, 0
 			}
 			if r.events == nil {
@@ -377,19 +419,24 @@ type pace struct {
 // burst is how far deliveries may run ahead of even spacing, so that a coarse timer does not lower the rate.
 const burst = 20 * time.Millisecond
 
-// take says whether a delivery may begin at a rate, per second, and if not, when.
-func (p *pace) take(now time.Time, rate float64) (at time.Time, free bool) {
-	if rate <= 0 {
+// peek says whether a delivery may begin at a rate, per second, and if not, when.
+func (p *pace) peek(now time.Time, rate float64) (at time.Time, free bool) {
+	if rate <= 0 || p.next.Sub(now) <= burst {
 		return now, true
 	}
-	if p.next.Before(now) {
-		p.next = now
+	return p.next.Add(-burst), false
+}
+
+// take is peek for a delivery that begins if it may.
+func (p *pace) take(now time.Time, rate float64) (at time.Time, free bool) {
+	at, free = p.peek(now, rate)
+	if free && rate > 0 {
+		if p.next.Before(now) {
+			p.next = now
+		}
+		p.next = p.next.Add(spacing(rate))
 	}
-	if ahead := p.next.Sub(now); ahead > burst {
-		return p.next.Add(-burst), false
-	}
-	p.next = p.next.Add(spacing(rate))
-	return now, true
+	return at, free
 }
 
 // giveBack undoes a take that nothing came of.

@@ -7,8 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/cloudevents/sdk-go/v2/event"
-
+	"ebb.dev/ebb/eventing/filter"
 	"ebb.dev/ebb/eventing/log"
 	"ebb.dev/ebb/eventing/model"
 )
@@ -33,15 +32,15 @@ type stream struct {
 	// mu is held while a record is offered, and while the set of readers changes. A reader's lock may be taken under it.
 	mu      sync.Mutex
 	readers map[model.ReaderID]*reader
-	// matcher is nil when it has to be made anew.
-	matcher Matcher
+	// filters are those of all readers.
+	filters *filter.Set[model.ReaderID]
 	cancel  context.CancelFunc
 	// turn is where the next pass looks for a reader to serve.
 	turn model.ReaderID
 }
 
 func newStream(d *Dispatcher, id model.StreamID) *stream {
-	return &stream{d: d, id: id, lagging: make(chan struct{}, 1), readers: map[model.ReaderID]*reader{}}
+	return &stream{d: d, id: id, lagging: make(chan struct{}, 1), readers: map[model.ReaderID]*reader{}, filters: &filter.Set[model.ReaderID]{}}
 }
 
 // attach adds a reader.
@@ -49,7 +48,7 @@ func (s *stream) attach(r *reader) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.readers[r.id] = r
-	s.matcher = nil
+	s.filters = s.filters.With(r.id, r.current().Filter)
 	if !r.joins(log.Position(s.head.Load())) {
 		s.wake()
 	}
@@ -60,15 +59,15 @@ func (s *stream) detach(r *reader) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.readers, r.id)
-	s.matcher = nil
+	s.filters = s.filters.Without(r.id)
 	return len(s.readers)
 }
 
-// rematch has the matcher made anew, as a filter has changed.
-func (s *stream) rematch() {
+// refilter puts a reader's filter in place of the one it had.
+func (s *stream) refilter(id model.ReaderID, f filter.Filter) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.matcher = nil
+	s.filters = s.filters.With(id, f)
 }
 
 // wake says that a reader may catch up.
@@ -162,40 +161,14 @@ func (s *stream) begin(ctx context.Context) error {
 func (s *stream) feed(record log.Record) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.matcher == nil {
-		s.matcher = s.match()
-	}
 	before := log.Position(s.head.Load())
-	s.matcher.Match(record.Event, func(id model.ReaderID) {
+	s.filters.Match(record.Event, func(id model.ReaderID) {
 		if r := s.readers[id]; r != nil {
 			r.offer(record, before)
 		}
 	})
 	s.head.Store(uint64(record.Position))
 	return nil
-}
-
-func (s *stream) match() Matcher {
-	specs := make([]model.Reader, 0, len(s.readers))
-	for _, r := range s.readers {
-		specs = append(specs, r.current())
-	}
-	if s.d.Matcher != nil {
-		return s.d.Matcher(specs)
-	}
-	return each(specs)
-}
-
-// each asks every filter in turn.
-type each []model.Reader
-
-// Match implements Matcher.
-func (readers each) Match(e *event.Event, f func(model.ReaderID)) {
-	for i := range readers {
-		if filter := readers[i].Filter; filter == nil || filter.Pass(e) {
-			f(readers[i].ID)
-		}
-	}
 }
 
 // errEnough ends a pass.

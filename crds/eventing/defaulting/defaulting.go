@@ -13,11 +13,10 @@ import (
 // Input is what decides the defaults beside the object itself.
 type Input struct {
 	Config *config.Eventing
-	// User is who asks; "" leaves the creator and lastModifier annotations alone.
-	User string
 }
 
-// Sign notes who created the object and who last changed its spec, in annotations of its API group. old is nil for a new object.
+// Sign notes who created the object and who last changed its spec, in annotations of its API group. old is nil for a new object;
+// user is who asks, "" leaves the annotations alone.
 func Sign(meta, old *metav1.ObjectMeta, oldSpec, spec any, group, user string) {
 	creator, modifier := group+"/creator", group+"/lastModifier"
 	if old != nil {

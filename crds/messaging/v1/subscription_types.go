@@ -28,12 +28,12 @@ type Subscription struct {
 }
 
 // SubscriptionSpec specifies the channel for incoming events, a subscriber for processing those events and where to put the result of
-// the processing. Of subscriber and reply one at least is there.
+// the processing.
 type SubscriptionSpec struct {
 	// Channel is a reference to the channel that events come from. It cannot be changed.
 	Channel duck.KReference `json:"channel"`
 
-	// Subscriber is what processes events.
+	// Subscriber is what processes events. It is required.
 	// +optional
 	Subscriber *duck.Destination `json:"subscriber,omitempty"`
 

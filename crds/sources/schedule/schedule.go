@@ -2,6 +2,7 @@ package schedule
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 	_ "time/tzdata" // zones are known where the machine has none
@@ -45,9 +46,18 @@ func Parse(expression, timezone string) (*Schedule, error) {
 	return &Schedule{expression: expression, zone: zone}, nil
 }
 
+// longNumber is no minute, hour or day: years are not part of a schedule.
+var longNumber = regexp.MustCompile(`[0-9]{3}`)
+
+// maxLength bounds an expression, in bytes: what it takes to read one grows with it.
+const maxLength = 512
+
 const remedy = `write five fields (six with seconds first) such as "*/5 * * * *", or a macro such as "@hourly"`
 
 func normalized(expression string) (string, error) {
+	if len(expression) > maxLength {
+		return "", fmt.Errorf("has %d bytes, must have at most %d; %s", len(expression), maxLength, remedy)
+	}
 	if strings.EqualFold(expression, "@midnight") {
 		return "@daily", nil
 	}
@@ -59,7 +69,7 @@ func normalized(expression string) (string, error) {
 			return "", fmt.Errorf("has %d fields; %s", n, remedy)
 		}
 	}
-	if !gronx.IsValid(expression) {
+	if !strings.HasPrefix(expression, "@") && longNumber.MatchString(expression) || !gronx.IsValid(expression) {
 		return "", fmt.Errorf("is no cron expression; %s", remedy)
 	}
 	return expression, nil

@@ -88,7 +88,7 @@ func TestAttemptsEndAndRetryAfterIsHeededUpToItsBound(t *testing.T) {
 		{"heeded", heeding, 1, Answer{Status: 503, RetryAfter: "10"}, 10 * time.Second, true},
 		{"bounded", heeding, 1, Answer{Status: 429, RetryAfter: "3600"}, 30 * time.Second, true},
 		{"shorter than the delay", heeding, 2, Answer{Status: 429, RetryAfter: "1"}, 2 * time.Second, true},
-		{"a date", heeding, 1, Answer{Status: 429, RetryAfter: now.Add(7 * time.Second).Format(time.RFC1123[:26]) + "GMT"}, 7 * time.Second, true},
+		{"a date", heeding, 1, Answer{Status: 429, RetryAfter: now.Add(7*time.Second).Format(time.RFC1123[:26]) + "GMT"}, 7 * time.Second, true},
 		{"of another status", heeding, 1, Answer{Status: 500, RetryAfter: "10"}, time.Second, true},
 		{"nonsense", heeding, 1, Answer{Status: 503, RetryAfter: "soon"}, time.Second, true},
 		{"not revived by Retry-After", heeding, 3, Answer{Status: 503, RetryAfter: "1"}, 0, false},

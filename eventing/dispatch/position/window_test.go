@@ -24,11 +24,9 @@ type world struct {
 	lanes   map[log.Position]string
 	matched []log.Position
 	done    map[log.Position]int
-	// flying are handed out; failed is what the window is to remember of each.
+	// flying are handed out.
 	flying map[log.Position]Item
-	// finished is the last position done in each lane.
-	finished map[string]log.Position
-	next     log.Position
+	next   log.Position
 }
 
 func (x *world) step() {

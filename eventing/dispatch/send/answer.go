@@ -53,8 +53,11 @@ func reply(h http.Header, body []byte) (*event.Event, error) {
 	}
 	message := cehttp.NewMessage(plain, io.NopCloser(bytes.NewReader(body)))
 	e, err := binding.ToEvent(context.Background(), message)
+	if err == nil {
+		err = e.Validate()
+	}
 	if err != nil {
 		return nil, err
 	}
-	return e, e.Validate()
+	return e, nil
 }

@@ -64,8 +64,9 @@ const (
 	defaultReplyBytes = 1 << 20
 	// textBytes is as much of a refusal as is kept.
 	textBytes = 1024
-	// drainBytes is as much of a body as is read to use a connection again.
+	// drainBytes and drainTime are as much of a body, and as long, as is read to use a connection again.
 	drainBytes = 64 << 10
+	drainTime  = 100 * time.Millisecond
 )
 
 // Sender sends events. It may be used by many at once.
@@ -117,6 +118,8 @@ func (s *Sender) Send(ctx context.Context, r Request) Answer {
 }
 
 func (s *Sender) exchange(ctx context.Context, r Request) (Answer, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	request, err := s.request(ctx, r)
 	if err != nil {
 		return Answer{}, err
@@ -130,6 +133,8 @@ func (s *Sender) exchange(ctx context.Context, r Request) (Answer, error) {
 		return Answer{}, err
 	}
 	defer func() {
+		// A body that does not end costs its connection, not the worker.
+		defer time.AfterFunc(drainTime, cancel).Stop()
 		_, _ = io.CopyN(io.Discard, response.Body, drainBytes)
 		_ = response.Body.Close()
 	}()

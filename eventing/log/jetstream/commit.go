@@ -25,6 +25,8 @@ type commit struct {
 	stored time.Time
 	// events are encoded.
 	events [][]byte
+	// keys tell the events apart, if that is known already.
+	keys []identityKey
 	// size is how many bytes the events have.
 	size uint64
 }

@@ -1,6 +1,7 @@
 package jetstream
 
 import (
+	"encoding/binary"
 	"hash/maphash"
 	"time"
 
@@ -17,7 +18,7 @@ func keyOf(id, source []byte) identityKey {
 	for i, seed := range identitySeeds {
 		var h maphash.Hash
 		h.SetSeed(seed)
-		maphash.WriteComparable(&h, len(id))
+		_, _ = h.Write(binary.BigEndian.AppendUint32(nil, uint32(len(id))))
 		_, _ = h.Write(id)
 		_, _ = h.Write(source)
 		key[i] = h.Sum64()
@@ -56,11 +57,14 @@ func (d *dedupe) add(key identityKey, p log.Position, stored time.Time) {
 	d.queue = append(d.queue, dedupeEntry{key: key, position: p, stored: stored})
 }
 
-// addCommit remembers what another process, or this one before a restart, has stored.
+// addCommit remembers what was stored, by this process or another.
 func (d *dedupe) addCommit(c *commit) {
-	for i, b := range c.events {
+	for i, key := range c.keys {
+		d.add(key, c.first+log.Position(i), c.stored)
+	}
+	for i, b := range c.events[len(c.keys):] {
 		if id, source, err := identity(b); err == nil {
-			d.add(keyOf(id, source), c.first+log.Position(i), c.stored)
+			d.add(keyOf(id, source), c.first+log.Position(len(c.keys)+i), c.stored)
 		}
 	}
 }

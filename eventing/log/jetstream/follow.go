@@ -113,7 +113,8 @@ func (s *stream) followPage(ctx context.Context, p log.Position, seq uint64, f f
 		seq = c.seq
 	}
 	var commits []*commit
-	next, err := s.page(ctx, seq, s.headSeq(), func(c *commit) error {
+	last, _ := s.last()
+	next, err := s.page(ctx, seq, last, func(c *commit) error {
 		commits = append(commits, c)
 		return nil
 	})

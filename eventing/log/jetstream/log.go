@@ -154,7 +154,7 @@ func Open(ctx context.Context, o Options) (*Log, error) {
 }
 
 func (l *Log) connect() error {
-	l.store = &store{timeout: l.options.Timeout, pages: make(chan struct{}, parallelPages)}
+	l.store = &store{timeout: l.options.Timeout, shared: l.options.URL != "", pages: make(chan struct{}, parallelPages)}
 	var err error
 	if l.options.Dir != "" {
 		if l.embedded, err = startEmbedded(l.options); err != nil {

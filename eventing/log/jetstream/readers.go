@@ -25,8 +25,9 @@ type readers struct {
 	store         *store
 	name, subject string
 	group         group[*entry]
-	// loaded is false before the journal was read, and after a commit of which nobody knows what became of it. Only commits use it.
-	loaded bool
+	// loaded is false before the journal was read, and after a commit of which nobody knows what became of it; sure is
+	// whether a commit succeeded since. Only commits use them.
+	loaded, sure bool
 
 	mu sync.Mutex
 	journal
@@ -143,11 +144,12 @@ func (r *readers) try(ctx context.Context, requests []*request[*entry]) error {
 		entries = append(entries, request.value)
 	}
 	data := encodeEntries(entries)
-	seq, err := r.store.publish(r.subject, r.last, data)
+	seq, err := r.store.publish(r.subject, r.last, r.sure, data)
 	if err != nil {
-		r.loaded = false
+		r.loaded, r.sure = false, false
 		return err
 	}
+	r.sure = true
 	r.mu.Lock()
 	r.apply(seq, len(data), entries)
 	r.mu.Unlock()

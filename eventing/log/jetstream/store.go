@@ -1,6 +1,7 @@
 package jetstream
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -40,6 +41,8 @@ type store struct {
 	write, read *nats.Conn
 	js          js.JetStream
 	timeout     time.Duration
+	// shared is whether other processes can reach the streams.
+	shared bool
 	// pages bounds how many pages are in memory at once.
 	pages chan struct{}
 }
@@ -52,21 +55,26 @@ type message struct {
 
 // publish stores a message that follows the one with sequence last, and returns its own. The client's function for it would encode and
 // decode more; this is on the way of every event.
-func (s *store) publish(subject string, last uint64, data []byte) (uint64, error) {
-	m := &nats.Msg{Subject: subject, Data: data, Header: nats.Header{js.ExpectedLastSeqHeader: {strconv.FormatUint(last, 10)}}}
+//
+// The server checks what it follows if somebody else may write: elsewhere always; in this process, whose folder is locked, only after a
+// publish whose answer did not come (sure is false then), which is in front of this one on the same connection.
+func (s *store) publish(subject string, last uint64, sure bool, data []byte) (uint64, error) {
+	m := &nats.Msg{Subject: subject, Data: data}
+	if s.shared || !sure {
+		m.Header = nats.Header{js.ExpectedLastSeqHeader: {strconv.FormatUint(last, 10)}}
+	}
 	reply, err := s.write.RequestMsg(m, s.timeout)
 	if err != nil {
 		return 0, fmt.Errorf("%w: %w", log.ErrUnavailable, err)
 	}
+	if seq, ok := acknowledged(reply.Data); ok {
+		return seq, nil
+	}
 	var ack struct {
 		Error *js.APIError `json:"error"`
-		Seq   uint64       `json:"seq"`
 	}
-	if err := json.Unmarshal(reply.Data, &ack); err != nil {
-		return 0, fmt.Errorf("%w: answer to a publish: %w", log.ErrUnavailable, err)
-	}
-	if ack.Error == nil {
-		return ack.Seq, nil
+	if err := json.Unmarshal(reply.Data, &ack); err != nil || ack.Error == nil {
+		return 0, fmt.Errorf("%w: answer to a publish: %q", log.ErrUnavailable, reply.Data)
 	}
 	switch ack.Error.ErrorCode {
 	case js.JSErrCodeStreamWrongLastSequence, js.JSErrCodeStreamWrongLastSequenceConstant:
@@ -77,6 +85,25 @@ func (s *store) publish(subject string, last uint64, data []byte) (uint64, error
 		return 0, fmt.Errorf("%w: %s", log.ErrFull, ack.Error.Description)
 	}
 	return 0, fmt.Errorf("%w: %s", log.ErrUnavailable, ack.Error.Description)
+}
+
+// acknowledged reads a sequence from the answer to a publish without decoding all of it: {"stream":"NAME","seq":1}, where the name has no
+// quotes.
+func acknowledged(b []byte) (uint64, bool) {
+	rest, ok := bytes.CutPrefix(b, []byte(`{"stream":"`))
+	if !ok {
+		return 0, false
+	}
+	_, rest, ok = bytes.Cut(rest, []byte(`"seq":`))
+	if !ok {
+		return 0, false
+	}
+	end := bytes.IndexAny(rest, ",} ")
+	if end < 0 {
+		return 0, false
+	}
+	seq, err := strconv.ParseUint(string(rest[:end]), 10, 64)
+	return seq, err == nil && seq > 0
 }
 
 // get reads one message.

@@ -35,6 +35,8 @@ type stream struct {
 	limits model.Limits
 	// loaded is false before the head is known, and after a commit of which nobody knows what became of it.
 	loaded bool
+	// sure is whether a commit succeeded since the head was read.
+	sure bool
 	// head is where the stream stands, tail where it begins; a tail without a sequence has nothing.
 	head head
 	tail head
@@ -166,7 +168,8 @@ func (s *stream) try(ctx context.Context, requests []*request[*appending]) error
 func (s *stream) publish(c *commit) error {
 	began := s.log.options.Now()
 	data := c.encode()
-	seq, err := s.log.store.publish(s.subject, s.headSeq(), data)
+	last, sure := s.last()
+	seq, err := s.log.store.publish(s.subject, last, sure, data)
 	if err != nil {
 		// It may have been stored: the next one reads anew where the stream stands.
 		s.forgetHead()
@@ -182,10 +185,10 @@ func (s *stream) publish(c *commit) error {
 	return nil
 }
 
-func (s *stream) headSeq() uint64 {
+func (s *stream) last() (seq uint64, sure bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.head.seq
+	return s.head.seq, s.sure
 }
 
 // assemble gives every event its position: the one it has, if the stream has it already.
@@ -217,6 +220,9 @@ func (s *stream) assemble(requests []*request[*appending]) *commit {
 				own[key] = c.next()
 			}
 			r.value.positions[i] = c.next()
+			if r.value.keys != nil && len(c.keys) == len(c.events) {
+				c.keys = append(c.keys, r.value.keys[i])
+			}
 			c.events = append(c.events, b)
 			c.size += uint64(len(b))
 		}
@@ -231,6 +237,7 @@ func (s *stream) advance(c *commit) {
 	if c.seq <= s.head.seq {
 		return
 	}
+	s.sure = true
 	s.head = head{seq: c.seq, next: c.next(), offset: c.end(), stored: c.stored}
 	if s.tail.seq == 0 {
 		s.tail = head{seq: c.seq, next: c.first, offset: c.offset, stored: c.stored}
@@ -278,7 +285,7 @@ func (s *stream) isLoaded() (bool, error) {
 func (s *stream) forgetHead() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.loaded = false
+	s.loaded, s.sure = false, false
 }
 
 // ends reads the first and the last commit; both are nil when there is none.

@@ -1,0 +1,43 @@
+package main
+
+import (
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"ebb.dev/ebb/cmd/ebb/broker"
+)
+
+func newBrokerCommand() *cobra.Command {
+	var o broker.Options
+	var level string
+	cmd := &cobra.Command{
+		Use:   "broker",
+		Short: "Run the event broker: controllers, ingress, log and dispatcher",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
+			defer stop()
+			var err error
+			if o.Log, err = newLogger(level); err != nil {
+				return err
+			}
+			return broker.Run(ctx, o)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.Kubeconfig, "kubeconfig", "", "the cluster (default: the one this pod runs in)")
+	f.StringVar(&o.Dir, "dir", "", "the folder of the embedded log")
+	f.StringVar(&o.URL, "nats", "", "the URL of a NATS with JetStream, instead of the embedded log")
+	f.BoolVar(&o.Relaxed, "relaxed", false, "answer 202 before the disk has the event: a crash of the machine loses up to the last second")
+	f.StringVar(&o.Listen, "listen", ":8080", "where events are taken, HOST:PORT")
+	f.StringVar(&o.Advertise, "advertise", "", "the address by which gateways reach it (default: a Service ebb-events leads to it)")
+	f.StringVar(&o.Gateway, "gateway", "", "where the internal gateway listens, HOST:PORT; deliveries inside the cluster go there")
+	f.StringVar(&o.GatewayHost, "gateway-host", "ebb-gateway-internal.ebb-system.svc.cluster.local", "its DNS name")
+	f.StringVar(&o.ClusterDomain, "cluster-domain", "cluster.local", "the DNS domain of Services")
+	f.StringVar(&o.Domain, "domain", "", "take events from outside too, at broker-ingress.knative-eventing and this domain")
+	f.StringVar(&o.DebugListen, "debug-listen", "", "serve metrics, health and debug pages: HOST:PORT or unix:PATH")
+	f.StringVar(&level, "log-level", "info", "debug, info, warn or error")
+	return cmd
+}

@@ -1,0 +1,59 @@
+package broker
+
+import (
+	"context"
+	"net"
+	"net/url"
+	"strings"
+
+	"ebb.dev/ebb/eventing/dispatch"
+	"ebb.dev/ebb/eventing/ingress"
+	"ebb.dev/ebb/eventing/log"
+	"ebb.dev/ebb/eventing/model"
+)
+
+// plane is the log, its ingress and the dispatcher as the controllers see them.
+type plane struct {
+	log        log.Log
+	dispatcher *dispatch.Dispatcher
+	streams    *ingress.Registry
+}
+
+func (p *plane) EnsureStream(ctx context.Context, stream model.Stream) error {
+	if err := p.log.Ensure(ctx, stream); err != nil {
+		return err
+	}
+	p.streams.Set(stream)
+	return nil
+}
+
+func (p *plane) RemoveStream(ctx context.Context, id model.StreamID) error {
+	p.streams.Delete(id)
+	return p.log.Remove(ctx, id)
+}
+
+func (p *plane) SetReader(ctx context.Context, reader model.Reader) error {
+	return p.dispatcher.Upsert(ctx, reader)
+}
+
+func (p *plane) RemoveReader(ctx context.Context, _ model.StreamID, id model.ReaderID) error {
+	return p.dispatcher.Remove(ctx, id)
+}
+
+// through sends what is inside the cluster by the gateway, and everything else directly.
+func through(gateway, clusterDomain string) func(*url.URL) (dial, host string) {
+	return func(u *url.URL) (string, string) {
+		if u.Scheme != "http" || gateway == "" || !inside(u.Hostname(), clusterDomain) {
+			return "", ""
+		}
+		return gateway, ""
+	}
+}
+
+// inside reports whether a name is that of a Service: name.namespace, name.namespace.svc or that and the cluster's domain.
+func inside(host, clusterDomain string) bool {
+	if net.ParseIP(host) != nil {
+		return false
+	}
+	return strings.HasSuffix(host, ".svc."+clusterDomain) || strings.HasSuffix(host, ".svc")
+}

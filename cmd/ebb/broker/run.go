@@ -1,0 +1,253 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cloudevents/sdk-go/v2/event"
+	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"ebb.dev/ebb/crds"
+	brokers "ebb.dev/ebb/eventing/broker"
+	"ebb.dev/ebb/eventing/destination"
+	"ebb.dev/ebb/eventing/dispatch"
+	"ebb.dev/ebb/eventing/dispatch/send"
+	"ebb.dev/ebb/eventing/exposure"
+	"ebb.dev/ebb/eventing/ingress"
+	"ebb.dev/ebb/eventing/log/jetstream"
+	"ebb.dev/ebb/eventing/model"
+	"ebb.dev/ebb/eventing/reach"
+	"ebb.dev/ebb/eventing/source/schedule"
+	"ebb.dev/ebb/eventing/source/timed"
+)
+
+// process is everything that one `ebb broker` is.
+type process struct {
+	Options
+	config     *rest.Config
+	manager    manager.Manager
+	registry   *prometheus.Registry
+	log        *jetstream.Log
+	streams    *ingress.Registry
+	sender     *send.Sender
+	dispatcher *dispatch.Dispatcher
+	ingress    *ingress.Handler
+	reach      *reach.Reach
+	runner     *schedule.Runner
+	ready      atomic.Bool
+}
+
+// Run serves until the context ends.
+func Run(ctx context.Context, o Options) error {
+	p := &process{Options: o, registry: prometheus.NewRegistry(), streams: &ingress.Registry{}}
+	p.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if err := p.connect(); err != nil {
+		return err
+	}
+	var err error
+	p.log, err = jetstream.Open(ctx, jetstream.Options{Dir: o.Dir, URL: o.URL, Relaxed: o.Relaxed, Metrics: p.registry, Logger: o.Log})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err := p.log.Close(); err != nil {
+			o.Log.Error("event log not closed", "error", err)
+		}
+	}()
+	if err := p.assemble(ctx); err != nil {
+		return err
+	}
+	return p.serve(ctx)
+}
+
+// connect reaches the API and makes a manager that caches only what is used.
+func (p *process) connect() error {
+	var err error
+	if p.config, err = clientcmd.BuildConfigFromFlags("", p.Kubeconfig); err != nil {
+		return fmt.Errorf("kubeconfig %q: %w", p.Kubeconfig, err)
+	}
+	p.config.UserAgent = "ebb-broker"
+	p.config.QPS, p.config.Burst = -1, -1
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, crds.AddToScheme} {
+		if err := add(scheme); err != nil {
+			return fmt.Errorf("make the scheme: %w", err)
+		}
+	}
+	log.SetLogger(logr.FromSlogHandler(p.Log.Handler()))
+	p.manager, err = ctrl.NewManager(p.config, manager.Options{
+		Scheme: scheme, Logger: logr.FromSlogHandler(p.Log.Handler()), Metrics: server.Options{BindAddress: "0"},
+		Cache:  cache.Options{DefaultTransform: cache.TransformStripManagedFields()},
+		Client: client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&discoveryv1.EndpointSlice{}, &corev1.Secret{}}}},
+	})
+	if err != nil {
+		return fmt.Errorf("make the manager: %w", err)
+	}
+	return nil
+}
+
+// assemble puts the rooms together.
+func (p *process) assemble(ctx context.Context) error {
+	p.sender = send.New(send.Options{Route: through(p.Gateway, p.ClusterDomain)})
+	p.ingress = ingress.New(ingress.Options{Log: p.log, Streams: p.streams, Metrics: p.registry, Logger: p.Log})
+	p.dispatcher = dispatch.New(dispatch.Options{
+		Log: p.log, Sender: p.sender, Accept: p.ingress.Accept, Logger: p.Log, Registerer: p.registry,
+	})
+	c := p.manager.GetClient()
+	p.reach = &reach.Reach{Client: c, Gateway: p.GatewayHost, ClusterDomain: p.ClusterDomain, Domain: p.Domain}
+	resolver := &destination.Resolver{Reader: c, Mapper: p.manager.GetRESTMapper(), ClusterDomain: p.ClusterDomain}
+	events := &plane{log: p.log, dispatcher: p.dispatcher, streams: p.streams}
+	controllers := &brokers.Reconciler{
+		Client: c, Plane: events, Exposer: p.reach, Resolver: resolver, ClusterDomain: p.ClusterDomain, Clock: clock.RealClock{},
+	}
+	p.runner = schedule.NewRunner(ctx, p.send, clock.RealClock{}, p.Log)
+	sources := &timed.Reconciler{Client: c, Resolver: resolver, Exposer: p.reach, Runner: p.runner, Clock: clock.RealClock{}}
+	return errors.Join(controllers.Setup(ctx, p.manager), sources.Setup(p.manager))
+}
+
+// sendTimeout bounds one attempt of a source.
+const sendTimeout = time.Minute
+
+// send carries a source's event to its sink.
+func (p *process) send(ctx context.Context, sink string, e event.Event) error {
+	answer := p.sender.Send(ctx, send.Request{Event: &e, To: model.Destination{URL: sink}, Timeout: sendTimeout})
+	if answer.Err != nil {
+		return answer.Err
+	}
+	if answer.Status < 200 || answer.Status > 299 {
+		return fmt.Errorf("%s answered %d: %s", sink, answer.Status, answer.Text)
+	}
+	return nil
+}
+
+// serve runs everything until the context ends: first the ingress closes, then what is in flight is waited for.
+func (p *process) serve(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var group sync.WaitGroup
+	defer group.Wait()
+	run := func(what string, f func() error) {
+		group.Go(func() {
+			if err := f(); err != nil && ctx.Err() == nil {
+				cancel(fmt.Errorf("%s: %w", what, err))
+			}
+		})
+	}
+	defer p.runner.Close()
+	if p.DebugListen != "" {
+		listener, err := listen(ctx, p.DebugListen)
+		if err != nil {
+			return err
+		}
+		run("debug", func() error { return serveHTTP(ctx, listener, p.debug()) })
+	}
+	listener, err := listen(ctx, p.Listen)
+	if err != nil {
+		return err
+	}
+	run("dispatcher", func() error { return p.dispatcher.Run(ctx) })
+	run("controllers", func() error { return p.manager.Start(ctx) })
+	if !p.manager.GetCache().WaitForCacheSync(ctx) {
+		return context.Cause(ctx)
+	}
+	run("ingress", func() error { return serveHTTP(ctx, listener, p.ingress) })
+	if err := p.announce(ctx, listener.Addr()); err != nil {
+		return err
+	}
+	p.ready.Store(true)
+	p.Log.Info("broker ready", "listen", p.Listen, "log", p.Dir+p.URL, "durable", !p.Relaxed)
+	<-ctx.Done()
+	if err := context.Cause(ctx); err != nil && !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// announce tells the API where the ingress is.
+func (p *process) announce(ctx context.Context, at net.Addr) error {
+	var port int32
+	if p.Advertise != "" {
+		if _, err := netip.ParseAddr(p.Advertise); err != nil {
+			return fmt.Errorf("--advertise %q is no address: %w", p.Advertise, err)
+		}
+		_, text, err := net.SplitHostPort(at.String())
+		if err != nil {
+			return fmt.Errorf("--listen: %w", err)
+		}
+		number, err := strconv.ParseUint(text, 10, 16)
+		if err != nil {
+			return fmt.Errorf("--listen: %w", err)
+		}
+		port = int32(number)
+	}
+	if err := p.reach.Announce(ctx, p.Advertise, port); err != nil {
+		return fmt.Errorf("announce the ingress in %s: %w", exposure.Namespace, err)
+	}
+	return nil
+}
+
+// listen opens "host:port" or "unix:PATH".
+func listen(ctx context.Context, address string) (net.Listener, error) {
+	network, where := "tcp", address
+	if path, ok := strings.CutPrefix(address, "unix:"); ok {
+		network, where = "unix", path
+		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return nil, fmt.Errorf("clear %s: %w", path, err)
+		}
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, network, where)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", address, err)
+	}
+	return listener, nil
+}
+
+// closeWithin is how long requests under way may take once the process is to end.
+const closeWithin = 5 * time.Second
+
+func serveHTTP(ctx context.Context, listener net.Listener, handler http.Handler) error {
+	protocols := &http.Protocols{}
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true)
+	s := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, Protocols: protocols}
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		<-ctx.Done()
+		within, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeWithin)
+		defer cancel()
+		if s.Shutdown(within) != nil {
+			s.Close()
+		}
+	}()
+	if err := s.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	<-closed
+	return nil
+}

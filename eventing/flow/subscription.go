@@ -1,0 +1,155 @@
+package flow
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
+
+	"ebb.dev/ebb/crds/conditions"
+	"ebb.dev/ebb/crds/duck"
+	messagingv1 "ebb.dev/ebb/crds/messaging/v1"
+	"ebb.dev/ebb/eventing/broker"
+	"ebb.dev/ebb/eventing/destination"
+	"ebb.dev/ebb/eventing/model"
+)
+
+// ReaderIDOf is a Subscription's reader.
+func ReaderIDOf(s *messagingv1.Subscription) model.ReaderID {
+	return model.ReaderID("subscription." + s.UID)
+}
+
+// SubscriptionInput is what the decision about a Subscription is made of.
+type SubscriptionInput struct {
+	Subscription *messagingv1.Subscription
+	// Channel is the InMemoryChannel that it reads in the end; nil if there is none, and NoChannel says why.
+	Channel   *Channelable
+	NoChannel error
+	// Subscriber and Reply are what those of the spec resolved to.
+	Subscriber, Reply broker.Found
+	// DeadLetter is what its own dead letter sink resolved to, or else its channel's.
+	DeadLetter broker.Found
+	Now        time.Time
+}
+
+// SubscriptionDecision is what becomes of a Subscription.
+type SubscriptionDecision struct {
+	// Reader is nil where there is no channel of ours to read.
+	Reader *model.Reader
+	Status messagingv1.SubscriptionStatus
+}
+
+// DecideSubscription returns what a Subscription needs.
+func DecideSubscription(in SubscriptionInput) SubscriptionDecision {
+	s := in.Subscription
+	d := SubscriptionDecision{Status: *s.Status.DeepCopy()}
+	marks := d.Status.Mark(metav1.NewTime(in.Now))
+	d.Status.ObservedGeneration = s.Generation
+	marks.Initialize()
+	marks.MarkTrueWithReason(messagingv1.SubscriptionConditionOIDCIdentityCreated, "AuthenticationDisabled", "")
+	d.Status.PhysicalSubscription = physical(in)
+	reason, err := unresolved(in)
+	if err != nil {
+		marks.MarkFalse(messagingv1.SubscriptionConditionReferencesResolved, reason, err.Error())
+	} else {
+		marks.MarkTrue(messagingv1.SubscriptionConditionReferencesResolved)
+	}
+	d.channel(in, marks)
+	d.reader(in, err == nil, marks)
+	d.Status.Status.KeepTransitionTimes(&s.Status.Status)
+	return d
+}
+
+// physical is what the Subscription's destinations are, as far as they are known.
+func physical(in SubscriptionInput) messagingv1.SubscriptionStatusPhysicalSubscription {
+	var out messagingv1.SubscriptionStatusPhysicalSubscription
+	set := func(found broker.Found, uri, certificates, audience **string) {
+		if found.Err == nil && found.URL != "" {
+			*uri, *certificates, *audience = &found.URL, found.CACerts, found.Audience
+		}
+	}
+	set(in.Subscriber, &out.SubscriberURI, &out.SubscriberCACerts, &out.SubscriberAudience)
+	set(in.Reply, &out.ReplyURI, &out.ReplyCACerts, &out.ReplyAudience)
+	set(in.DeadLetter, &out.DeadLetterSinkURI, &out.DeadLetterSinkCACerts, &out.DeadLetterSinkAudience)
+	return out
+}
+
+// unresolved returns the first of a Subscription's references that leads nowhere.
+func unresolved(in SubscriptionInput) (reason string, err error) {
+	if in.Channel == nil {
+		return "ChannelReferenceFailed", fmt.Errorf("spec.channel: %w", cmp.Or(in.NoChannel, errNoChannel))
+	}
+	for _, one := range []struct {
+		reason, field string
+		found         broker.Found
+	}{
+		{"SubscriberResolveFailed", "spec.subscriber", in.Subscriber},
+		{"ReplyResolveFailed", "spec.reply", in.Reply},
+		{"DeadLetterSinkResolveFailed", "dead letter sink", in.DeadLetter},
+	} {
+		if one.found.Err != nil {
+			return one.reason, fmt.Errorf("%s: %w", one.field, one.found.Err)
+		}
+	}
+	if in.Subscriber.URL == "" && in.Reply.URL == "" {
+		return "SubscriberResolveFailed", errors.New("spec.subscriber: there is neither a subscriber nor a reply; give one")
+	}
+	return "", nil
+}
+
+// errNoChannel is what is said of a channel that is missing for no reason that is known.
+var errNoChannel = errors.New("the channel does not exist")
+
+func (d *SubscriptionDecision) channel(in SubscriptionInput, marks conditions.Manager) {
+	switch {
+	case in.Channel == nil:
+		marks.MarkUnknown(messagingv1.SubscriptionConditionChannelReady, "ChannelReferenceFailed", cmp.Or(in.NoChannel, errNoChannel).Error())
+	case in.Channel.Ready() == nil:
+		marks.MarkUnknown(messagingv1.SubscriptionConditionChannelReady, "ChannelNotReconciled", "the channel has no condition Ready yet")
+	default:
+		marks.Copy(messagingv1.SubscriptionConditionChannelReady, in.Channel.Ready())
+	}
+}
+
+// reader makes the Subscription's reader. Where something is wrong with it, it has no subscriber and stays where it is.
+func (d *SubscriptionDecision) reader(in SubscriptionInput, resolved bool, marks conditions.Manager) {
+	s := in.Subscription
+	if in.Channel == nil {
+		marks.MarkUnknown(messagingv1.SubscriptionConditionAddedToChannel, "ChannelReferenceFailed", "there is nothing to read")
+		return
+	}
+	r := &model.Reader{
+		ID: ReaderIDOf(s), Kind: model.Subscription, Key: types.NamespacedName{Namespace: s.Namespace, Name: s.Name}, Stream: streamID(in.Channel.UID),
+	}
+	d.Reader = r
+	delivery, err := broker.DeliveryOf(s.Spec.Delivery, in.Channel.Spec.Delivery)
+	r.Delivery = delivery
+	if in.DeadLetter.Err == nil {
+		r.Delivery.DeadLetter = destinationOf(in.DeadLetter.Resolved)
+	}
+	if err != nil {
+		marks.MarkFalse(messagingv1.SubscriptionConditionAddedToChannel, "NotSubscribed", err.Error())
+		r.Paused = true
+		return
+	}
+	marks.MarkTrue(messagingv1.SubscriptionConditionAddedToChannel)
+	switch {
+	case !resolved:
+	case in.Subscriber.URL == "":
+		// Nobody answers, so the events themselves go on to where answers would.
+		r.Subscriber = destinationOf(in.Reply.Resolved)
+	default:
+		r.Subscriber, r.Reply = destinationOf(in.Subscriber.Resolved), destinationOf(in.Reply.Resolved)
+	}
+}
+
+func destinationOf(r destination.Resolved) model.Destination {
+	return model.Destination{URL: r.URL, CACerts: ptr.Deref(r.CACerts, ""), Audience: ptr.Deref(r.Audience, "")}
+}
+
+// given reports whether a destination names anything.
+func given(d *duck.Destination) bool { return d != nil && (d.Ref != nil || d.URI != nil) }

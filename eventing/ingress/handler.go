@@ -1,0 +1,299 @@
+package ingress
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cloudevents/sdk-go/v2/event"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"ebb.dev/ebb/eventing/log"
+	"ebb.dev/ebb/eventing/model"
+)
+
+// Options say what the ingress works on, and its bounds. Log and Streams are needed.
+type Options struct {
+	Log     log.Log
+	Streams Streams
+	// EventBytes bounds the body of a request with one event, for streams that have no limit of their own; 1 MiB by default.
+	EventBytes int64
+	// BatchBytes bounds the body of a request with a batch; 4 MiB by default.
+	BatchBytes int64
+	// StreamBytes bounds the bodies of one stream that are being accepted, TotalBytes those of all; 32 MiB and 256 MiB by default. StreamRequests
+	// bounds the requests of one stream; 2,000 by default.
+	StreamBytes, TotalBytes, StreamRequests int64
+	// RetryAfter is what a 503 asks for; a second by default.
+	RetryAfter time.Duration
+	Metrics    prometheus.Registerer
+	Logger     *slog.Logger
+	Now        func() time.Time
+}
+
+func (o Options) withDefaults() Options {
+	for _, d := range []struct {
+		value    *int64
+		standard int64
+	}{
+		{&o.EventBytes, 1 << 20}, {&o.BatchBytes, 4 << 20}, {&o.StreamBytes, 32 << 20}, {&o.TotalBytes, 256 << 20}, {&o.StreamRequests, 2000},
+	} {
+		if *d.value <= 0 {
+			*d.value = d.standard
+		}
+	}
+	if o.RetryAfter <= 0 {
+		o.RetryAfter = time.Second
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return o
+}
+
+// Handler answers requests.
+type Handler struct {
+	options Options
+	metrics *metrics
+	total   atomic.Int64
+	// loads has a *load for every StreamID that was asked for.
+	loads sync.Map
+}
+
+// load is what is being accepted for one stream.
+type load struct{ requests, bytes atomic.Int64 }
+
+var _ http.Handler = (*Handler)(nil)
+
+// New makes an ingress.
+func New(o Options) *Handler {
+	return &Handler{options: o.withDefaults(), metrics: newMetrics(o.Metrics)}
+}
+
+// refusal is an answer other than 202.
+type refusal struct {
+	code int
+	err  error
+}
+
+func (r *refusal) Error() string { return r.err.Error() }
+
+func (r *refusal) Unwrap() error { return r.err }
+
+func refuse(code int, format string, args ...any) error {
+	return &refusal{code: code, err: fmt.Errorf(format, args...)}
+}
+
+// ServeHTTP accepts the events of a request.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	began := h.options.Now()
+	w.Header().Set("Allow", "POST, OPTIONS")
+	if r.Method == http.MethodOptions {
+		// The handshake of CloudEvents webhooks: from anywhere, as much as there is.
+		w.Header().Set("WebHook-Allowed-Origin", "*")
+		w.Header().Set("WebHook-Allowed-Rate", "*")
+		w.WriteHeader(http.StatusOK)
+		return
+	}
+	stream, err := h.find(r)
+	var events, size int
+	if err == nil {
+		events, size, err = h.take(w, r, stream)
+	}
+	if err != nil {
+		h.refused(w, r, stream, err)
+		return
+	}
+	w.WriteHeader(http.StatusAccepted)
+	h.metrics.answered(stream, http.StatusAccepted)
+	h.metrics.accepted(stream, events, size, h.options.Now().Sub(began))
+}
+
+// find says which stream a request is for.
+func (h *Handler) find(r *http.Request) (model.Stream, error) {
+	if r.Method != http.MethodPost {
+		return model.Stream{}, refuse(http.StatusMethodNotAllowed, "method %s: events are sent with POST", r.Method)
+	}
+	if s, ok := h.options.Streams.Host(hostname(r.Host)); ok {
+		if r.URL.Path != "/" && r.URL.Path != "" {
+			return s, refuse(http.StatusNotFound, "%s %s has no path %s, only /", s.Kind, s.Key, r.URL.Path)
+		}
+		return s, nil
+	}
+	namespace, name, ok := strings.Cut(strings.Trim(r.URL.Path, "/"), "/")
+	if namespace == "" {
+		return model.Stream{}, refuse(http.StatusNotFound, "host %s is no Channel's, and the path names no Broker: use /NAMESPACE/NAME", r.Host)
+	}
+	if !ok || name == "" || strings.Contains(name, "/") {
+		return model.Stream{}, refuse(http.StatusBadRequest, "path %s is not /NAMESPACE/NAME", r.URL.Path)
+	}
+	s, ok := h.options.Streams.Broker(model.Key{Namespace: namespace, Name: name})
+	if !ok {
+		return model.Stream{}, refuse(http.StatusNotFound, "there is no Broker %s in namespace %s, or it is not ready yet", name, namespace)
+	}
+	return s, nil
+}
+
+// take reads a request and stores its events.
+func (h *Handler) take(w http.ResponseWriter, r *http.Request, s model.Stream) (events, size int, err error) {
+	most := s.Limits.Event
+	if most <= 0 {
+		most = h.options.EventBytes
+	}
+	if batched(r.Header) {
+		most = max(most, h.options.BatchBytes)
+	}
+	if r.ContentLength > most {
+		return 0, 0, refuse(http.StatusRequestEntityTooLarge, "the body has %d bytes, %s %s takes %d", r.ContentLength, s.Kind, s.Key, most)
+	}
+	reserved := r.ContentLength
+	if reserved < 0 {
+		reserved = most
+	}
+	release, err := h.reserve(s, reserved)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer release()
+	body, err := read(w, r, most)
+	if err != nil {
+		return 0, 0, err
+	}
+	parsed, err := Parse(r.Header, body)
+	switch {
+	case errors.Is(err, errMedia):
+		return 0, 0, &refusal{code: http.StatusUnsupportedMediaType, err: err}
+	case err != nil:
+		return 0, 0, &refusal{code: http.StatusBadRequest, err: err}
+	}
+	for _, e := range parsed {
+		trace(e, r.Header)
+	}
+	return len(parsed), len(body), h.store(r.Context(), s, 1, parsed)
+}
+
+func read(w http.ResponseWriter, r *http.Request, most int64) ([]byte, error) {
+	var b bytes.Buffer
+	if r.ContentLength > 0 {
+		b.Grow(int(r.ContentLength) + bytes.MinRead)
+	}
+	_, err := b.ReadFrom(io.Reader(http.MaxBytesReader(w, r.Body, most)))
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &large):
+		return nil, refuse(http.StatusRequestEntityTooLarge, "the body has more than %d bytes", most)
+	case err != nil:
+		return nil, refuse(http.StatusBadRequest, "the body ends early: %w", err)
+	}
+	return b.Bytes(), nil
+}
+
+// reserve takes part of the bounds until the function it returns is called.
+func (h *Handler) reserve(s model.Stream, n int64) (func(), error) {
+	value, ok := h.loads.Load(s.ID)
+	if !ok {
+		value, _ = h.loads.LoadOrStore(s.ID, &load{})
+	}
+	l := value.(*load)
+	requests, own, all := l.requests.Add(1), l.bytes.Add(n), h.total.Add(n)
+	release := func() {
+		l.requests.Add(-1)
+		l.bytes.Add(-n)
+		h.total.Add(-n)
+	}
+	o := h.options
+	if requests > o.StreamRequests || own > max(o.StreamBytes, n) || all > max(o.TotalBytes, n) {
+		release()
+		return nil, refuse(http.StatusServiceUnavailable, "%s %s: too many events are being accepted at this moment: send again later", s.Kind, s.Key)
+	}
+	return release, nil
+}
+
+// store stamps events and appends them. spend is how many hops entering a Broker takes.
+func (h *Handler) store(ctx context.Context, s model.Stream, spend int32, events []*event.Event) error {
+	if s.Kind == model.Broker {
+		now := h.options.Now()
+		for _, e := range events {
+			if err := stamp(e, spend, now); err != nil {
+				return &refusal{code: http.StatusBadRequest, err: err}
+			}
+		}
+	}
+	if len(events) == 0 {
+		return nil
+	}
+	_, err := h.options.Log.Append(ctx, s.ID, events...)
+	return err
+}
+
+// Accept takes events into a stream in the same way as a request: for a Broker, it sets the hops of those that have none, and refuses those
+// that have none left. It takes no hop: whoever brings back a reply has. The events are changed. Its errors wrap those of the log.
+func (h *Handler) Accept(ctx context.Context, id model.StreamID, events ...*event.Event) error {
+	s, ok := h.options.Streams.Stream(id)
+	if !ok {
+		return fmt.Errorf("stream %s: %w", id, log.ErrUnknown)
+	}
+	began, size := h.options.Now(), 0
+	for _, e := range events {
+		if err := normalize(e); err != nil {
+			return &refusal{code: http.StatusBadRequest, err: err}
+		}
+		size += len(e.DataEncoded)
+	}
+	release, err := h.reserve(s, int64(size))
+	if err != nil {
+		return fmt.Errorf("%w: %w", log.ErrUnavailable, err)
+	}
+	defer release()
+	if err := h.store(ctx, s, 0, events); err != nil {
+		return err
+	}
+	h.metrics.accepted(s, len(events), size, h.options.Now().Sub(began))
+	return nil
+}
+
+// Forget drops what is counted for a stream that is gone.
+func (h *Handler) Forget(s model.Stream) {
+	h.loads.Delete(s.ID)
+	h.metrics.forget(s)
+}
+
+// code is the status for an error.
+func code(err error) int {
+	var r *refusal
+	switch {
+	case errors.As(err, &r):
+		return r.code
+	case errors.Is(err, log.ErrUnknown):
+		return http.StatusNotFound
+	case errors.Is(err, log.ErrTooLarge):
+		return http.StatusRequestEntityTooLarge
+	}
+	return http.StatusServiceUnavailable
+}
+
+func (h *Handler) refused(w http.ResponseWriter, r *http.Request, s model.Stream, err error) {
+	status := code(err)
+	h.metrics.answered(s, status)
+	if status == http.StatusServiceUnavailable {
+		seconds := int64((h.options.RetryAfter + time.Second - 1) / time.Second)
+		w.Header().Set("Retry-After", strconv.FormatInt(seconds, 10))
+		if r.Context().Err() == nil {
+			h.options.Logger.Warn("event refused", "kind", s.Kind, "stream", s.Key.String(), "err", err)
+		}
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = io.WriteString(w, err.Error()+"\n")
+}
