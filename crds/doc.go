@@ -7,7 +7,16 @@
 //	serving/validation    what is refused, and why
 //	networking, …/v1alpha1  KIngress
 //	autoscaling, …/v1alpha1 autoscaling annotations, config-autoscaler, PodAutoscaler
-//	config                the other ConfigMaps of knative-serving
+//	duck                  what kinds of events share: destinations, delivery, sources, channels; ISO 8601 durations
+//	eventing, …/v1, …     Broker, Trigger, EventType, EventPolicy, RequestReply, KafkaSink
+//	messaging, …/v1, …    Channel, InMemoryChannel, KafkaChannel, NatsJetStreamChannel, Subscription
+//	flows, …/v1           Sequence, Parallel
+//	sources, …/v1, …      PingSource, CronJobSource, ApiServerSource, ContainerSource, SinkBinding, KafkaSource
+//	sources/schedule      cron expressions and time zones
+//	sinks, …/v1alpha1     JobSink
+//	eventing/defaulting   what is filled in of all of these
+//	eventing/validation   what of them is refused, and why
+//	config                the other ConfigMaps of knative-serving, and those of knative-eventing
 //	admission             all of it behind one function and one webhook
 //	manifests             CustomResourceDefinitions and default ConfigMaps, embedded
 //

@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"ebb.dev/ebb/crds/eventing"
 	"ebb.dev/ebb/crds/serving"
 )
 
@@ -25,7 +26,7 @@ func CacheByObject() map[client.Object]cache.ByObject {
 	return map[client.Object]cache.ByObject{
 		&corev1.Pod{}:        {Label: revisions, Transform: stripPod},
 		&appsv1.Deployment{}: {Label: revisions, Transform: cache.TransformStripManagedFields()},
-		&corev1.ConfigMap{}:  {Namespaces: map[string]cache.Config{serving.SystemNamespace: {}}},
+		&corev1.ConfigMap{}:  {Namespaces: map[string]cache.Config{serving.SystemNamespace: {}, eventing.SystemNamespace: {}}},
 		&corev1.Namespace{}:  {Transform: cache.TransformStripManagedFields()},
 	}
 }

@@ -39,7 +39,7 @@ func TestARealAPIServerServesTheKinds(t *testing.T) {
 	})
 	t.Run("every other kind", func(t *testing.T) { otherKinds(t, c, api) })
 	t.Run("the guide's events", func(t *testing.T) { guidesEvents(t, c) })
-	t.Run("every kind of events", func(t *testing.T) { eventKinds(t, c) })
+	t.Run("every kind of events", func(t *testing.T) { eventKinds(t, c, api) })
 	t.Run("both versions of EventType", func(t *testing.T) { bothVersions(t, c) })
 	t.Run("refusals of events", func(t *testing.T) { eventRefusals(t, c, api) })
 }

@@ -12,7 +12,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	eventingv1 "ebb.dev/ebb/crds/eventing/v1"
+	networking "ebb.dev/ebb/crds/networking/v1alpha1"
 	servingv1 "ebb.dev/ebb/crds/serving/v1"
+	"ebb.dev/ebb/eventing/exposure"
 	"ebb.dev/ebb/eventing/model"
 )
 
@@ -50,6 +52,7 @@ func (r *Reconciler) Setup(ctx context.Context, m ctrl.Manager) error {
 	}
 	options := controller.Options{MaxConcurrentReconciles: concurrency}
 	if err := ctrl.NewControllerManagedBy(m).Named("broker").For(&eventingv1.Broker{}).WithOptions(options).
+		Watches(&networking.Ingress{}, handler.EnqueueRequestsFromMapFunc(r.brokers)).
 		Complete(reconcile.Func(r.Broker)); err != nil {
 		return err
 	}
@@ -64,6 +67,22 @@ func (r *Reconciler) Setup(ctx context.Context, m ctrl.Manager) error {
 		Watches(&corev1.Service{}, handler.EnqueueRequestsFromMapFunc(bySubscriber)).
 		Watches(&servingv1.Service{}, handler.EnqueueRequestsFromMapFunc(bySubscriber)).
 		Complete(reconcile.Func(r.Trigger))
+}
+
+// brokers are all Brokers when the route to their ingress has changed.
+func (r *Reconciler) brokers(ctx context.Context, o client.Object) []ctrl.Request {
+	if o.GetNamespace() != exposure.Namespace || o.GetName() != exposure.BrokerIngress {
+		return nil
+	}
+	var list eventingv1.BrokerList
+	if err := r.Client.List(ctx, &list); err != nil {
+		return nil
+	}
+	out := make([]ctrl.Request, 0, len(list.Items))
+	for i := range list.Items {
+		out = append(out, ctrl.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])})
+	}
+	return out
 }
 
 func (r *Reconciler) triggers(ctx context.Context, index, value string) []ctrl.Request {

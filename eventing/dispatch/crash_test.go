@@ -13,6 +13,7 @@ import (
 	clocktesting "k8s.io/utils/clock/testing"
 
 	"ebb.dev/ebb/eventing/dispatch/position"
+	"ebb.dev/ebb/eventing/log"
 	"ebb.dev/ebb/eventing/model"
 )
 
@@ -260,7 +261,7 @@ func TestChangesWhileEventsFlowLoseNothing(t *testing.T) {
 			}
 		})
 	}
-	const events = 2000
+	const events = 500
 	publish(t, m, numbered(1, events)...)
 	group.Wait()
 	if err := r.Set(t.Context(), readers); err != nil {
@@ -275,4 +276,42 @@ func TestChangesWhileEventsFlowLoseNothing(t *testing.T) {
 		return true
 	})
 	eventually(t, "nothing is in memory", func() bool { return r.cached.Load() == 0 })
+}
+
+func TestWhatIsStoredApartIsHeldUntilItIsDone(t *testing.T) {
+	m := newMemory(time.Now, broker)
+	publish(t, m, "1")
+	d := New(Options{Log: m, Sender: &taking{}})
+	if err := d.Upsert(t.Context(), trigger("apart", "http://s")); err != nil {
+		t.Fatal(err)
+	}
+	r := d.reader("trigger/apart")
+	r.offer(log.Record{Position: 1, Event: newEvent("1")}, 0)
+	r.begun = true
+	released := func() log.Position {
+		if err := d.keeper.keep(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+		return m.streams[sideStream(r.id)].reads[r.id]
+	}
+	r.mu.Lock()
+	item, _ := r.window.Next(epoch)
+	r.mu.Unlock()
+	item.Stage, item.Due = position.Reply, time.Now().Add(time.Hour)
+	end := r.leave(job{item: item, spec: r.spec, made: newEvent("reply"), ctx: t.Context()})
+	if at := released(); end.item.Ref != 1 || at != 0 {
+		t.Errorf("stored at %d and released up to %d before the window knows of it", end.item.Ref, at)
+	}
+	r.settle(end)
+	if at := released(); at != 0 {
+		t.Errorf("released up to %d while it is to be sent", at)
+	}
+	r.mu.Lock()
+	item, _ = r.window.Next(end.item.Due)
+	r.mu.Unlock()
+	r.settle(ending{item: item, done: true})
+	if at := released(); at != 1 {
+		t.Errorf("released up to %d when it is done", at)
+	}
+	r.retire()
 }

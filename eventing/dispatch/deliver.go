@@ -103,7 +103,6 @@ func (r *reader) leave(j job) ending {
 		r.warn("event to be retried is in memory only", j.item, err)
 		return ending{item: j.item, made: j.made}
 	}
-	r.keeping.reached(at)
 	j.item.Ref = at
 	return ending{item: j.item}
 }

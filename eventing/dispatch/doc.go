@@ -11,5 +11,7 @@
 // reader whose window is full falls behind: the follower goes on without it, and it catches up from the log when it has room. Events are
 // kept in memory within one bound for all readers; past it a reader has positions only and reads the event when it sends it.
 //
+// In an ordered reader an event that fails holds up its lane until it is delivered or given up, and no other lane, as long as the window has room.
+//
 // A crash repeats what was in flight and what was finished within the last KeepEvery, nothing else; a retry keeps its time and its count.
 package dispatch

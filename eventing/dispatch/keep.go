@@ -36,15 +36,8 @@ type keeping struct {
 	gone bool
 	// low is what was stored last.
 	low log.Position
-	// side is the greatest position of an event stored apart, sideRead up to where they are not needed, as stored.
-	side, sideRead log.Position
-}
-
-// reached notes that an event was stored apart.
-func (k *keeping) reached(p log.Position) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.side = max(k.side, p)
+	// side is the position up to which events stored apart are not needed.
+	side log.Position
 }
 
 func newKeeper(d *Dispatcher) *keeper {
@@ -149,23 +142,19 @@ func (k *keeper) keep(ctx context.Context, r *reader) error {
 	if r.keeping.gone {
 		return nil
 	}
-	state, low, apart := r.state()
+	state, low, side := r.state()
 	if err := k.d.Log.Keep(ctx, r.stream.id, r.id, low, state); err != nil {
 		return fmt.Errorf("%s: keep its position: %w", r.name(), err)
 	}
 	r.keeping.low = low
-	read := r.keeping.side
-	if apart > 0 {
-		read = apart - 1
-	}
-	if read <= r.keeping.sideRead {
+	if side <= r.keeping.side {
 		return nil
 	}
 	// After the state that needs them no more: a crash in between must find them.
-	if err := k.d.Log.Keep(ctx, sideStream(r.id), r.id, read, []byte{}); err != nil {
+	if err := k.d.Log.Keep(ctx, sideStream(r.id), r.id, side, []byte{}); err != nil {
 		return fmt.Errorf("%s: release what it kept apart: %w", r.name(), err)
 	}
-	r.keeping.sideRead = read
+	r.keeping.side = side
 	return nil
 }
 
@@ -193,8 +182,8 @@ func (r *reader) low() log.Position {
 	return r.window.Low()
 }
 
-// state is the reader's state to store, its low-water mark, and the least position of an event stored apart that is needed.
-func (r *reader) state() (encoded []byte, low, apart log.Position) {
+// state is the reader's state to store, its low-water mark, and the position up to which events stored apart are not needed.
+func (r *reader) state() (encoded []byte, low, side log.Position) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	low = r.low()
@@ -202,7 +191,11 @@ func (r *reader) state() (encoded []byte, low, apart log.Position) {
 	for i := range s.Items {
 		s.Items[i] = r.durable(s.Items[i])
 	}
-	return s.Encode(nil), low, r.window.LowRef()
+	side = r.asideAt
+	if needed := r.window.LowRef(); needed > 0 {
+		side = needed - 1
+	}
+	return s.Encode(nil), low, side
 }
 
 // durable is an item as it can be taken up after a crash: a stage whose event is in memory only begins with the subscriber again, by one

@@ -40,7 +40,9 @@ type reader struct {
 	bytes int64
 	busy  int
 	pace  pace
-	timer clock.Timer
+	// asideAt is the greatest position of an event stored apart that the window knew.
+	asideAt log.Position
+	timer   clock.Timer
 	// alarm is when the timer fires.
 	alarm time.Time
 	stats stats
@@ -60,6 +62,9 @@ func newReader(d *Dispatcher, s *stream, spec model.Reader, w *position.Window) 
 	r := &reader{d: d, id: spec.ID, stream: s, spec: spec, window: w, behind: true}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	r.stats.first = w.Scanned()
+	for _, it := range w.Items() {
+		r.asideAt = max(r.asideAt, it.Ref)
+	}
 	return r
 }
 
@@ -391,6 +396,7 @@ func (r *reader) settle(e ending) {
 		r.drop(p)
 	} else {
 		r.window.Again(e.item)
+		r.asideAt = max(r.asideAt, e.item.Ref)
 		if c, has := r.events[p]; has || e.made != nil {
 			c.made = e.made
 			if e.item.Due.After(r.d.Clock.Now().Add(cacheFor)) {

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/utils/ptr"
 
+	keys "ebb.dev/ebb/crds/networking"
 	networking "ebb.dev/ebb/crds/networking/v1alpha1"
 )
 
@@ -51,8 +52,11 @@ func Route(name types.NamespacedName, purpose string, hosts, external []string, 
 		rules = append(rules, networking.IngressRule{Hosts: slices.Clone(external), Visibility: networking.IngressVisibilityExternalIP, HTTP: backend.DeepCopy()})
 	}
 	return &networking.Ingress{
-		ObjectMeta: metav1.ObjectMeta{Namespace: name.Namespace, Name: name.Name, Labels: map[string]string{PurposeKey: purpose}, OwnerReferences: owner},
-		Spec:       networking.IngressSpec{Rules: rules, HTTPOption: networking.HTTPOptionEnabled},
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: name.Namespace, Name: name.Name, Labels: map[string]string{PurposeKey: purpose}, OwnerReferences: owner,
+			Annotations: map[string]string{keys.IngressClassAnnotationKey: keys.IngressClassEbb},
+		},
+		Spec: networking.IngressSpec{Rules: rules, HTTPOption: networking.HTTPOptionEnabled},
 	}
 }
 

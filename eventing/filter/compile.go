@@ -9,8 +9,8 @@ import (
 	"sync"
 	"weak"
 
-	"ebb.dev/ebb/eventing/filter/attribute"
-	"ebb.dev/ebb/eventing/filter/cesql"
+	"ebb.dev/ebb/crds/cesql"
+	"ebb.dev/ebb/crds/cesql/attribute"
 )
 
 // MaxNesting is how deep all, any and not may be nested.

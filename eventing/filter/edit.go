@@ -6,7 +6,7 @@ import (
 
 	iradix "github.com/hashicorp/go-immutable-radix"
 
-	"ebb.dev/ebb/eventing/filter/attribute"
+	"ebb.dev/ebb/crds/cesql/attribute"
 )
 
 // edit makes a new Set out of one.

@@ -3,7 +3,7 @@ package filter
 import (
 	"github.com/cloudevents/sdk-go/v2/event"
 
-	"ebb.dev/ebb/eventing/filter/attribute"
+	"ebb.dev/ebb/crds/cesql/attribute"
 )
 
 // Candidates is how many groups Match evaluates for the event.

@@ -4,7 +4,7 @@ import (
 	"github.com/cloudevents/sdk-go/v2/event"
 	iradix "github.com/hashicorp/go-immutable-radix"
 
-	"ebb.dev/ebb/eventing/filter/attribute"
+	"ebb.dev/ebb/crds/cesql/attribute"
 )
 
 // Set answers for many filters at once which of them an event passes. A filter that can only pass events with certain values of an

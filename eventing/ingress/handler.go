@@ -226,7 +226,7 @@ func (h *Handler) store(ctx context.Context, s model.Stream, spend int32, events
 		now := h.options.Now()
 		for _, e := range events {
 			if err := stamp(e, spend, now); err != nil {
-				return &refusal{code: http.StatusBadRequest, err: err}
+				return fmt.Errorf("%w: %w", log.ErrInvalid, err)
 			}
 		}
 	}
@@ -238,7 +238,8 @@ func (h *Handler) store(ctx context.Context, s model.Stream, spend int32, events
 }
 
 // Accept takes events into a stream in the same way as a request: for a Broker, it sets the hops of those that have none, and refuses those
-// that have none left. It takes no hop: whoever brings back a reply has. The events are changed. Its errors wrap those of the log.
+// that have none left. It takes no hop: whoever brings back a reply has. The events are changed. Its errors wrap those of
+// the log.
 func (h *Handler) Accept(ctx context.Context, id model.StreamID, events ...*event.Event) error {
 	s, ok := h.options.Streams.Stream(id)
 	if !ok {
@@ -247,7 +248,7 @@ func (h *Handler) Accept(ctx context.Context, id model.StreamID, events ...*even
 	began, size := h.options.Now(), 0
 	for _, e := range events {
 		if err := normalize(e); err != nil {
-			return &refusal{code: http.StatusBadRequest, err: err}
+			return fmt.Errorf("%w: %w", log.ErrInvalid, err)
 		}
 		size += len(e.DataEncoded)
 	}
@@ -275,6 +276,8 @@ func code(err error) int {
 	switch {
 	case errors.As(err, &r):
 		return r.code
+	case errors.Is(err, log.ErrInvalid):
+		return http.StatusBadRequest
 	case errors.Is(err, log.ErrUnknown):
 		return http.StatusNotFound
 	case errors.Is(err, log.ErrTooLarge):

@@ -30,6 +30,8 @@ var (
 	ErrFull = errors.New("the stream is full")
 	// ErrTooLarge: the event is larger than the stream takes.
 	ErrTooLarge = errors.New("the event is too large")
+	// ErrInvalid: the event is none, or has been through brokers too often; trying again does not help.
+	ErrInvalid = errors.New("the event is not valid")
 	// ErrUnavailable: the log cannot store or read at present; trying again later may help. What an Append that fails with it was about to
 	// store may have been stored all the same.
 	ErrUnavailable = errors.New("the log is not available")

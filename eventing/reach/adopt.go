@@ -13,6 +13,7 @@ func adopt(have, want client.Object) bool {
 	have.SetOwnerReferences(want.GetOwnerReferences())
 	switch w := want.(type) {
 	case *networking.Ingress:
+		have.SetAnnotations(w.Annotations)
 		have.(*networking.Ingress).Spec = w.Spec
 	case *corev1.Service:
 		h := have.(*corev1.Service)

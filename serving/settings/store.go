@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
 	"ebb.dev/ebb/crds/config"
+	"ebb.dev/ebb/crds/eventing"
 	"ebb.dev/ebb/crds/serving"
 )
 
@@ -121,39 +122,55 @@ func (s *Store) Start(ctx context.Context) error {
 	return nil
 }
 
+// read reports whether a ConfigMap is one of ours.
+func read(m *corev1.ConfigMap) bool {
+	switch m.Namespace {
+	case serving.SystemNamespace:
+		return slices.Contains(config.Names(), m.Name)
+	case eventing.SystemNamespace:
+		return slices.Contains(config.EventingNames(), m.Name)
+	}
+	return false
+}
+
 // changed takes over a ConfigMap. Calls come one after the other, from the informer.
 func (s *Store) changed(o any, gone bool) {
 	m, ok := o.(*corev1.ConfigMap)
-	if !ok || m.Namespace != serving.SystemNamespace || !slices.Contains(config.Names(), m.Name) {
+	if !ok || !read(m) {
 		return
 	}
 	data := m.Data
 	if gone {
 		data = nil
 	}
-	if before, known := s.last[m.Name]; known && maps.Equal(before, data) {
+	name := m.Namespace + "/" + m.Name
+	if before, known := s.last[name]; known && maps.Equal(before, data) {
 		return
 	}
-	s.last[m.Name] = data
-	next, warnings, err := s.current.Load().With(m.Name, data)
+	s.last[name] = data
+	next, warnings, err := s.current.Load().WithIn(m.Namespace, m.Name, data)
 	for _, warning := range warnings {
 		s.log.Warn("setting without effect", "warning", warning)
 	}
 	if err != nil {
-		s.log.Error("settings not accepted, the last good ones stay", "configmap", m.Namespace+"/"+m.Name, "err", err)
+		s.log.Error("settings not accepted, the last good ones stay", "configmap", name, "err", err)
 		s.events.Eventf(m, nil, corev1.EventTypeWarning, "NotAccepted", "Read", "%s", fmt.Sprintf("the last good values stay in force: %.900v", err))
 		return
 	}
 	s.current.Store(next)
 	select {
 	case <-s.loaded:
-		s.log.Info("settings changed", "configmap", m.Namespace+"/"+m.Name, "keys", slices.Sorted(maps.Keys(data)))
+		s.log.Info("settings changed", "configmap", name, "keys", slices.Sorted(maps.Keys(data)))
 		s.call(m)
 	default: // nobody has decided anything yet
 	}
 }
 
+// call tells who waits for a ConfigMap of serving; those of eventing have some of the same names.
 func (s *Store) call(m *corev1.ConfigMap) {
+	if m.Namespace != serving.SystemNamespace {
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, sub := range s.subscribers {

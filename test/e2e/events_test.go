@@ -52,7 +52,7 @@ func (s *space) shown() []string {
 func (s *space) display() {
 	s.t.Helper()
 	for _, name := range []string{"03-default-broker.yaml", "04-event-display.yaml", "05-trigger.yaml"} {
-		s.must("apply", "-f", guideFile(s.t, name))
+		s.apply(guideFile(s.t, name))
 	}
 	s.must("wait", "broker/default", "trigger/event-display-trigger", "--for=condition=Ready", "--timeout=60s")
 	s.must("rollout", "status", "deployment/event-display", "--timeout=60s")
@@ -95,7 +95,7 @@ func TestGuideOrdersWakeTheirServices(t *testing.T) {
 	s := shared.inDefault(t)
 	s.display()
 	for _, name := range []string{"08-payment-processor.yaml", "09-inventory-service.yaml", "10-triggers.yaml"} {
-		s.must("apply", "-f", guideFile(t, name))
+		s.apply(guideFile(t, name))
 	}
 	s.ready("payment-processor", "inventory-service")
 	t.Cleanup(func() { s.try("delete", "ksvc", "payment-processor", "inventory-service") })
@@ -124,7 +124,7 @@ spec:
   filter: {attributes: {type: dev.knative.cronjob.event}}
   subscriber: {ref: {apiVersion: v1, kind: Service, name: event-display}}
 `)
-	s.must("apply", "-f", guideFile(t, "06-cronjob-source.yaml"))
+	s.apply(guideFile(t, "06-cronjob-source.yaml"))
 	eventually(t, 90*time.Second, "the event of a minute", func() error {
 		out, err := s.try("logs", "-l", "app=event-display", "-c", "event-display", "--tail=-1")
 		if err != nil || !strings.Contains(out, "Hello from Knative!") || !strings.Contains(out, "/cronjobsources/heartbeat-cron") {

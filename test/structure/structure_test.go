@@ -111,7 +111,7 @@ func TestImportsPointOneWay(t *testing.T) {
 // pure packages decide: they do no I/O and read no clock.
 var pure = map[string]bool{
 	"xds/model": true, "xds/build": true, "xds/envoy": true, "autoscale/decide": true, "serving/rollout": true, "eventing/filter": true,
-	"eventing/filter/attribute": true, "eventing/filter/cesql": true, "eventing/model": true, "eventing/exposure": true,
+	"crds/cesql": true, "crds/cesql/attribute": true, "eventing/model": true, "eventing/exposure": true,
 	"eventing/dispatch/position": true,
 }
 

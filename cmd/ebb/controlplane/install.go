@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
@@ -51,7 +52,7 @@ func install(ctx context.Context, c client.Client, domain string) error {
 			return err
 		}
 	}
-	for _, defaults := range manifests.ConfigMaps() {
+	for _, defaults := range slices.Concat(manifests.ConfigMaps(), manifests.EventingConfigMaps()) {
 		if defaults.Name == "config-domain" && domain != "" {
 			if defaults.Data == nil {
 				defaults.Data = map[string]string{}

@@ -7,9 +7,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/cloudevents/sdk-go/sql/v2/parser"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"ebb.dev/ebb/crds/cesql"
 	eventingv1 "ebb.dev/ebb/crds/eventing/v1"
 )
 
@@ -46,7 +46,7 @@ func (r *Result) filter(f *eventingv1.SubscriptionsAPIFilter, path *field.Path) 
 		r.filter(f.Not, path.Child("not"))
 	}
 	if f.CESQL != "" {
-		if err := parseCESQL(f.CESQL); err != nil {
+		if _, err := cesql.Parse(f.CESQL); err != nil {
 			r.add(field.Invalid(path.Child("cesql"), f.CESQL, fmt.Sprintf("is no CloudEvents SQL expression: %v; write one such as \"type = 'order.created'\"", err)))
 		}
 	}
@@ -66,15 +66,4 @@ func dialectsOf(f *eventingv1.SubscriptionsAPIFilter) []string {
 		}
 	}
 	return found
-}
-
-// parseCESQL returns what is wrong with an expression. The parser panics on some, which is as wrong.
-func parseCESQL(expression string) (err error) {
-	defer func() {
-		if reason := recover(); reason != nil {
-			err = fmt.Errorf("%v", reason)
-		}
-	}()
-	_, err = parser.Parse(expression)
-	return err
 }

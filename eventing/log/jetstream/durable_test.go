@@ -159,7 +159,7 @@ func TestDurableAppendSyncsBeforeItReturns(t *testing.T) {
 	}
 	dir := t.TempDir()
 	trace := dir + "/trace"
-	child := exec.Command(strace, "-f", "-qq", "-e", "trace=fsync,fdatasync,write", "-s", "64", "-o", trace, os.Args[0])
+	child := exec.Command(strace, "-f", "-qq", "-y", "-e", "trace=fsync,fdatasync,write", "-s", "64", "-o", trace, os.Args[0])
 	child.Env = append(os.Environ(), childDir+"="+dir+"/log")
 	out, err := child.StdoutPipe()
 	if err != nil {
@@ -170,7 +170,7 @@ func TestDurableAppendSyncsBeforeItReturns(t *testing.T) {
 	}
 	lines := bufio.NewScanner(out)
 	for n := 0; lines.Scan(); n++ {
-		if n == 40 {
+		if n == 400 {
 			_ = child.Process.Signal(os.Interrupt)
 			break
 		}
@@ -182,28 +182,38 @@ func TestDurableAppendSyncsBeforeItReturns(t *testing.T) {
 		t.Skipf("strace traces nothing here: %v", err)
 	}
 	acks := checkTrace(t, string(data))
-	if acks < 20 {
+	if acks < 200 {
 		t.Fatalf("only %d acknowledgements were seen", acks)
 	}
 	t.Logf("%d acknowledgements, each after its sync", acks)
 }
 
-// checkTrace reads a trace. A writer's acknowledgement is its write to standard output; since its last one a sync has to have ended.
+// checkTrace reads a trace. A writer's acknowledgement is its write to standard output; since its last one, a sync of a file of what it writes
+// to has to have ended: the stream, or the readers' journal.
 func checkTrace(t *testing.T, trace string) int {
-	acks, syncs := 0, 0
-	since := make(map[string]int)
+	acks := 0
+	// syncs counts, pending has the file that a thread is syncing, since what syncs a writer saw last.
+	syncs, pending, since := make(map[bool]int), make(map[string]string), make(map[string]int)
 	for line := range strings.Lines(trace) {
+		thread, _, _ := strings.Cut(line, " ")
 		switch {
-		case strings.Contains(line, "sync(") && strings.Contains(line, "= 0"), strings.Contains(line, "sync resumed") && strings.Contains(line, "= 0"):
-			syncs++
-		case strings.Contains(line, "write(1, \""):
-			text := strings.TrimPrefix(line[strings.Index(line, "write(1, \"")+len("write(1, \""):], "kept ")
-			writer, _, _ := strings.Cut(text, " ")
-			key := fmt.Sprint(strings.Contains(line, "kept "), writer)
-			if before, ok := since[key]; ok && syncs == before {
+		case strings.Contains(line, "sync("):
+			pending[thread] = line
+			if strings.Contains(line, "unfinished") {
+				continue
+			}
+			syncs[strings.Contains(line, "readers")]++
+		case strings.Contains(line, "sync resumed"):
+			syncs[strings.Contains(pending[thread], "readers")]++
+		case strings.Contains(line, "write(1<"):
+			_, text, _ := strings.Cut(line, "\"")
+			writer, kept := strings.CutPrefix(text, "kept ")
+			writer, _, _ = strings.Cut(writer, " ")
+			key := fmt.Sprint(kept, writer)
+			if before, ok := since[key]; ok && syncs[kept] == before {
 				t.Errorf("acknowledged without a sync since the last one: %s", line)
 			}
-			since[key] = syncs
+			since[key] = syncs[kept]
 			acks++
 		}
 	}

@@ -211,6 +211,19 @@ func (l *Log) restore(ctx context.Context) error {
 	if err := list.Err(); err != nil {
 		return fmt.Errorf("list streams: %w", err)
 	}
+	return l.forgetOrphans(ctx)
+}
+
+// forgetOrphans drops readers of streams whose removal was cut short.
+func (l *Log) forgetOrphans(ctx context.Context) error {
+	for _, id := range l.readers.known() {
+		if l.streams[id] != nil {
+			continue
+		}
+		if err := l.readers.change(ctx, &entry{kind: entryForgetAll, stream: id}); err != nil {
+			return fmt.Errorf("forget the readers of stream %s, which is gone: %w", id, err)
+		}
+	}
 	return nil
 }
 

@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 
 	"ebb.dev/ebb/eventing/log"
@@ -248,6 +250,13 @@ func (j *journal) delete(stream model.StreamID, reader model.ReaderID) {
 	if len(of.kept) == 0 {
 		delete(j.streams, stream)
 	}
+}
+
+// known are the streams that have readers.
+func (r *readers) known() []model.StreamID {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Collect(maps.Keys(r.streams))
 }
 
 // slowest is the position up to which all readers of a stream have read; false if there is none.

@@ -76,12 +76,13 @@ func TestIdleReadersAreCheap(t *testing.T) {
 	wg.Wait()
 }
 
-// TestManyStreamsAreCheap makes many streams, appends to each, and opens them again.
+// TestManyStreamsAreCheap makes many streams, appends to each, and opens them again. What a stream takes is for the most part the buffer of
+// its last block, which the server drops after ten seconds without a write.
 func TestManyStreamsAreCheap(t *testing.T) {
 	const streams = 500
 	o := Options{Dir: t.TempDir(), Relaxed: true}
-	l := openTest(t, o)
 	before := memory()
+	l := openTest(t, o)
 	began := time.Now()
 	for i := range streams {
 		id := model.StreamID(fmt.Sprintf("Broker/ns-%d/default", i))
@@ -92,19 +93,17 @@ func TestManyStreamsAreCheap(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	made := time.Since(began)
-	each := (memory() - before) / streams
+	made, each := time.Since(began), (memory()-before)/streams
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
 	began = time.Now()
 	l = openTest(t, o)
-	reopened := time.Since(began)
 	if n := len(l.all()); n != streams {
 		t.Fatalf("%d streams after a restart", n)
 	}
-	t.Logf("%d streams: %d bytes each, made in %v, opened again in %v", streams, each, made, reopened)
-	if each > 200_000 {
+	t.Logf("%d streams made in %v, opened again in %v; %d bytes each", streams, made, time.Since(began), each)
+	if each > 400_000 {
 		t.Errorf("a stream takes %d bytes", each)
 	}
 }

@@ -17,6 +17,9 @@ import (
 // conflicts bounds how often one commit is tried again because another process had written to the stream.
 const conflicts = 5
 
+// attributeBytes bounds the attributes of an event; the stream's own limit is that of its data.
+const attributeBytes = 64 << 10
+
 // stream is one stream of the log.
 type stream struct {
 	log *Log
@@ -90,8 +93,8 @@ func (s *stream) encodeAll(events []*event.Event) (*appending, int, error) {
 		if err != nil {
 			return nil, 0, err
 		}
-		if int64(len(b)) > limits.Event {
-			return nil, 0, fmt.Errorf("%w: event %s has %d bytes, the stream takes %d", log.ErrTooLarge, e.ID(), len(b), limits.Event)
+		if data := len(e.DataEncoded); int64(data) > limits.Event || len(b)-data > attributeBytes {
+			return nil, 0, fmt.Errorf("%w: event %s has %d bytes and %d of attributes, the stream takes %d and %d", log.ErrTooLarge, e.ID(), data, len(b)-data, limits.Event, attributeBytes)
 		}
 		if a.keys != nil {
 			id, source, err := identity(b)

@@ -5,8 +5,8 @@ import (
 	"strings"
 	"testing"
 
-	"ebb.dev/ebb/eventing/filter/attribute"
-	"ebb.dev/ebb/eventing/filter/cesql"
+	"ebb.dev/ebb/crds/cesql"
+	"ebb.dev/ebb/crds/cesql/attribute"
 )
 
 func TestASyntaxErrorSaysWhereAndWhatWasExpected(t *testing.T) {

@@ -4,7 +4,7 @@ import (
 	"strconv"
 	"strings"
 
-	"ebb.dev/ebb/eventing/filter/attribute"
+	"ebb.dev/ebb/crds/cesql/attribute"
 )
 
 // Bounds on what is parsed: the length in bytes, and how deep parentheses, calls and unary operators may be nested.

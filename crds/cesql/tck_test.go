@@ -14,8 +14,8 @@ import (
 	"github.com/cloudevents/sdk-go/v2/event"
 	"sigs.k8s.io/yaml"
 
-	"ebb.dev/ebb/eventing/filter/attribute"
-	"ebb.dev/ebb/eventing/filter/cesql"
+	"ebb.dev/ebb/crds/cesql"
+	"ebb.dev/ebb/crds/cesql/attribute"
 )
 
 // kit is one file of the CloudEvents SQL test kit.

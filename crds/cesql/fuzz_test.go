@@ -5,8 +5,8 @@ import (
 
 	"github.com/cloudevents/sdk-go/v2/event"
 
-	"ebb.dev/ebb/eventing/filter/attribute"
-	"ebb.dev/ebb/eventing/filter/cesql"
+	"ebb.dev/ebb/crds/cesql"
+	"ebb.dev/ebb/crds/cesql/attribute"
 )
 
 func sample() *event.Event {

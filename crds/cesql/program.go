@@ -3,7 +3,7 @@ package cesql
 import (
 	"slices"
 
-	"ebb.dev/ebb/eventing/filter/attribute"
+	"ebb.dev/ebb/crds/cesql/attribute"
 )
 
 // Program is a compiled expression. It is safe for use by several goroutines, each with a View of its own.

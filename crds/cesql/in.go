@@ -1,6 +1,6 @@
 package cesql
 
-import "ebb.dev/ebb/eventing/filter/attribute"
+import "ebb.dev/ebb/crds/cesql/attribute"
 
 func (c *compiler) in(n *in) code {
 	x, set := c.compile(n.x), c.all(n.set)

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"ebb.dev/ebb/eventing/filter/attribute"
+	"ebb.dev/ebb/crds/cesql/attribute"
 )
 
 // function is one overload of a function.

@@ -1,6 +1,6 @@
 package cesql
 
-import "ebb.dev/ebb/eventing/filter/attribute"
+import "ebb.dev/ebb/crds/cesql/attribute"
 
 // run evaluates a part of an expression on an event. With an error it returns the value the specification asks for beside it, as a rule the
 // zero value. Errors are made at compile time, so that a failing evaluation allocates nothing.

@@ -1,6 +1,6 @@
 package cesql
 
-import "ebb.dev/ebb/eventing/filter/attribute"
+import "ebb.dev/ebb/crds/cesql/attribute"
 
 // compiler turns the nodes of one expression into code.
 type compiler struct {

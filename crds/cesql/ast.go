@@ -4,7 +4,7 @@ import (
 	"strconv"
 	"strings"
 
-	"ebb.dev/ebb/eventing/filter/attribute"
+	"ebb.dev/ebb/crds/cesql/attribute"
 )
 
 // node is a part of an expression.
