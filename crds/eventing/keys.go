@@ -5,6 +5,8 @@ const (
 	GroupName = "eventing.knative.dev"
 	// SystemNamespace is where the ConfigMaps live.
 	SystemNamespace = "knative-eventing"
+	// BackendService is the Service in SystemNamespace where events of Brokers and Channels are taken.
+	BackendService = "ebb-events"
 )
 
 // Classes of Brokers, values of BrokerClassAnnotationKey.

@@ -32,9 +32,13 @@ type Found struct {
 	Err error
 }
 
+// Limits are those of a stream that says nothing else: the log's defaults, and two minutes in which an event of the same source and id is
+// the same event.
+var Limits = model.Limits{Dedupe: 2 * time.Minute}
+
 // StreamOf is a Broker's stream.
 func StreamOf(b *eventingv1.Broker) model.Stream {
-	return model.Stream{ID: model.StreamID("broker." + b.UID), Kind: model.Broker, Key: types.NamespacedName{Namespace: b.Namespace, Name: b.Name}}
+	return model.Stream{ID: model.StreamID("broker." + b.UID), Kind: model.Broker, Key: types.NamespacedName{Namespace: b.Namespace, Name: b.Name}, Limits: Limits}
 }
 
 // ReaderIDOf is a Trigger's reader.
@@ -211,7 +215,7 @@ func (d *TriggerDecision) reader(in TriggerInput, letters Found, marks condition
 	wrong = append(wrong, err)
 	r.Filter = compiled
 	r.Delivery, err = DeliveryOf(t.Spec.Delivery, in.Broker.Spec.Delivery)
-	wrong = append(wrong, err, pace(r, t.Annotations))
+	wrong = append(wrong, err, Pace(r, t.Annotations))
 	if letters.Err == nil {
 		r.Delivery.DeadLetter = destinationOf(letters.Resolved)
 	}

@@ -86,8 +86,8 @@ func period(field string, from *string, to *time.Duration) error {
 	return nil
 }
 
-// pace fills in what a Trigger's annotations say.
-func pace(r *model.Reader, annotations map[string]string) error {
+// Pace fills in what the annotations of a Trigger or a Subscription say.
+func Pace(r *model.Reader, annotations map[string]string) error {
 	switch order := cmp.Or(annotations[OrderKey], annotations[OrderKeyKafka]); order {
 	case "", "unordered":
 	case "ordered":

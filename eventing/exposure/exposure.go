@@ -10,17 +10,18 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/utils/ptr"
 
+	"ebb.dev/ebb/crds/eventing"
 	keys "ebb.dev/ebb/crds/networking"
 	networking "ebb.dev/ebb/crds/networking/v1alpha1"
 )
 
 const (
 	// Namespace is where the event rooms' own Services are.
-	Namespace = "knative-eventing"
+	Namespace = eventing.SystemNamespace
 	// BrokerIngress is the name of the Service that senders of all Brokers know.
 	BrokerIngress = "broker-ingress"
 	// Backend is the Service in Namespace that the gateways send what they take for it to.
-	Backend = "ebb-events"
+	Backend = eventing.BackendService
 	// PurposeKey labels what is made here; its value says for what.
 	PurposeKey = "eventing.ebb.dev/exposes"
 	// port is the one that Services of the event rooms have.

@@ -34,7 +34,7 @@ func HostOf(channel types.NamespacedName) types.NamespacedName {
 // StreamOf is an InMemoryChannel's stream.
 func StreamOf(c *messagingv1.InMemoryChannel, clusterDomain string) model.Stream {
 	name := types.NamespacedName{Namespace: c.Namespace, Name: c.Name}
-	return model.Stream{ID: streamID(c.UID), Kind: model.Channel, Key: name, Hosts: exposure.Hosts(HostOf(name), clusterDomain)}
+	return model.Stream{ID: streamID(c.UID), Kind: model.Channel, Key: name, Hosts: exposure.Hosts(HostOf(name), clusterDomain), Limits: broker.Limits}
 }
 
 func streamID(channel types.UID) model.StreamID { return model.StreamID("channel." + channel) }

@@ -54,7 +54,7 @@ func TestAChannelsStreamIsReachedByItsHosts(t *testing.T) {
 	c := theMemoryChannel(nil)
 	want := model.Stream{
 		ID: "channel.c1", Kind: model.Channel, Key: model.Key{Namespace: "shop", Name: "orders"},
-		Hosts: []string{"orders-kn-channel.shop.svc.cluster.local", "orders-kn-channel.shop.svc", "orders-kn-channel.shop"},
+		Hosts: []string{"orders-kn-channel.shop.svc.cluster.local", "orders-kn-channel.shop.svc", "orders-kn-channel.shop"}, Limits: broker.Limits,
 	}
 	if diff := cmp.Diff(want, StreamOf(c, "cluster.local")); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

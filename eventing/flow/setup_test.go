@@ -33,7 +33,7 @@ func TestTheControllersFitAManager(t *testing.T) {
 	m, err := ctrl.NewManager(&rest.Config{Host: "http://127.0.0.1:1"}, ctrl.Options{
 		Scheme: scheme, Metrics: server.Options{BindAddress: "0"},
 		// The names are the process's, and the test may run in it twice.
-		Controller: config.Controller{SkipNameValidation: ptr.To(true)},
+		Controller:     config.Controller{SkipNameValidation: ptr.To(true)},
 		MapperProvider: func(*rest.Config, *http.Client) (meta.RESTMapper, error) { return mapper, nil },
 	})
 	if err != nil {

@@ -128,6 +128,7 @@ func (d *SubscriptionDecision) reader(in SubscriptionInput, resolved bool, marks
 	d.Reader = r
 	delivery, err := broker.DeliveryOf(s.Spec.Delivery, in.Channel.Spec.Delivery)
 	r.Delivery = delivery
+	err = errors.Join(err, broker.Pace(r, s.Annotations))
 	if in.DeadLetter.Err == nil {
 		r.Delivery.DeadLetter = destinationOf(in.DeadLetter.Resolved)
 	}

@@ -198,6 +198,45 @@ func TestFaultNoAcceptedEventIsLost(t *testing.T) {
 	})
 }
 
+// A Broker's events go on through a Channel and a Sequence, whose steps answer with events.
+func TestEventsFlowThroughChannelsAndSequences(t *testing.T) {
+	s := shared.inDefault(t)
+	s.display()
+	t.Cleanup(func() { s.try("delete", "subscription,sequence,channel,inmemorychannel", "--all", "--timeout=30s") })
+	s.apply(`apiVersion: messaging.knative.dev/v1
+kind: Channel
+metadata: {name: letters}
+---
+apiVersion: messaging.knative.dev/v1
+kind: Subscription
+metadata: {name: letters}
+spec:
+  channel: {apiVersion: messaging.knative.dev/v1, kind: Channel, name: letters}
+  subscriber: {ref: {apiVersion: v1, kind: Service, name: event-display}}
+---
+apiVersion: eventing.knative.dev/v1
+kind: Trigger
+metadata: {name: letters}
+spec:
+  broker: default
+  filters: [{prefix: {type: letter.}}]
+  subscriber: {ref: {apiVersion: messaging.knative.dev/v1, kind: Channel, name: letters}}
+`)
+	s.must("wait", "channel/letters", "subscription/letters", "trigger/letters", "--for=condition=Ready", "--timeout=60s")
+	url := shared.brokerURL("default", "default")
+	for i := range 5 {
+		if code := event(t.Context(), kept, url, "letter.sent", fmt.Sprintf("l-%d", i), "{}"); code != http.StatusAccepted {
+			t.Fatal(code)
+		}
+	}
+	eventually(t, 20*time.Second, "five letters", func() error {
+		if got := s.shown(); !slices.Equal(got, []string{"l-0", "l-1", "l-2", "l-3", "l-4"}) {
+			return fmt.Errorf("%v", got)
+		}
+		return nil
+	})
+}
+
 func TestTriggersTellWhatIsWrong(t *testing.T) {
 	s := shared.namespace(t)
 	s.apply(`apiVersion: eventing.knative.dev/v1

@@ -28,5 +28,6 @@ func (p *process) debug() http.Handler {
 			p.Log.Warn("debug page not written", "error", err)
 		}
 	})
+	p.events().routes(mux)
 	return mux
 }

@@ -38,6 +38,7 @@ import (
 	"ebb.dev/ebb/eventing/dispatch"
 	"ebb.dev/ebb/eventing/dispatch/send"
 	"ebb.dev/ebb/eventing/exposure"
+	"ebb.dev/ebb/eventing/flow"
 	"ebb.dev/ebb/eventing/ingress"
 	"ebb.dev/ebb/eventing/log/jetstream"
 	"ebb.dev/ebb/eventing/model"
@@ -125,9 +126,12 @@ func (p *process) assemble(ctx context.Context) error {
 	controllers := &brokers.Reconciler{
 		Client: c, Plane: events, Exposer: p.reach, Resolver: resolver, ClusterDomain: p.ClusterDomain, Clock: clock.RealClock{},
 	}
+	flows := &flow.Reconciler{
+		Client: c, Plane: events, Exposer: p.reach, Resolver: resolver, ClusterDomain: p.ClusterDomain, Gateway: p.GatewayHost, Clock: clock.RealClock{},
+	}
 	p.runner = schedule.NewRunner(ctx, p.send, clock.RealClock{}, p.Log)
 	sources := &timed.Reconciler{Client: c, Resolver: resolver, Exposer: p.reach, Runner: p.runner, Clock: clock.RealClock{}}
-	return errors.Join(controllers.Setup(ctx, p.manager), sources.Setup(p.manager))
+	return errors.Join(controllers.Setup(ctx, p.manager), flows.Setup(ctx, p.manager), sources.Setup(p.manager))
 }
 
 // sendTimeout bounds one attempt of a source.

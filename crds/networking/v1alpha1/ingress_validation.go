@@ -6,6 +6,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"ebb.dev/ebb/crds/eventing"
 )
 
 // Validate returns what is wrong with the spec. Defaults are expected to be set.
@@ -80,6 +82,8 @@ func (s *IngressBackendSplit) validate(namespace string, path *field.Path) field
 	switch {
 	case s.ServiceNamespace == "":
 		errs = append(errs, field.Required(path.Child("serviceNamespace"), "name the Ingress's own namespace"))
+	case s.ServiceNamespace == eventing.SystemNamespace && s.ServiceName == eventing.BackendService:
+		// Channels of every namespace are taken there, as everybody may send to it anyway.
 	case s.ServiceNamespace != namespace:
 		errs = append(errs, field.Invalid(path.Child("serviceNamespace"), s.ServiceNamespace,
 			fmt.Sprintf("must be the Ingress's own namespace, %q", namespace)))

@@ -279,6 +279,19 @@ func (r *readers) slowest(stream model.StreamID) (log.Position, bool) {
 	return of.slowest, true
 }
 
+// furthest is the position up to which any reader of a stream has read; 0 if there is none.
+func (r *readers) furthest(stream model.StreamID) log.Position {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	furthest := log.Position(0)
+	if of := r.streams[stream]; of != nil {
+		for _, p := range of.kept {
+			furthest = max(furthest, p.read)
+		}
+	}
+	return furthest
+}
+
 // clean returns what is valid in the oldest messages, to be written again, and the last of these messages; nothing while little is out of
 // date.
 func (r *readers) clean(ctx context.Context) (entries []*entry, cleaned uint64, err error) {

@@ -307,19 +307,22 @@ func (s *stream) ends(ctx context.Context) (first, last *commit, err error) {
 	return first, last, err
 }
 
+// found makes the ends known. After a crash of the machine, a relaxed log may have lost events that somebody has read: their positions are not
+// given again, or that reader would take the new events for read.
 func (s *stream) found(first, last *commit) {
+	next := s.log.readers.furthest(s.id) + 1
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.loaded = true
 	if last == nil {
-		s.head, s.tail = head{next: 1}, head{next: 1}
+		s.head, s.tail = head{next: next}, head{next: next}
 		return
 	}
 	s.tail = head{seq: first.seq, next: first.first, offset: first.offset, stored: first.stored}
 	if last.seq == s.head.seq {
 		return
 	}
-	s.head = head{seq: last.seq, next: last.next(), offset: last.end(), stored: last.stored}
+	s.head = head{seq: last.seq, next: max(last.next(), next), offset: last.end(), stored: last.stored}
 	// What came in between is not in it.
 	s.ring = ring{}
 	close(s.changed)

@@ -99,3 +99,36 @@ func TestBytesBoundWhatIsReadOnly(t *testing.T) {
 		t.Fatalf("%d events are kept, %v", kept, err)
 	}
 }
+
+// TestLostPositionsAreNotGivenAgain has a reader that has read further than the stream goes, as after a crash of the machine in relaxed mode.
+func TestLostPositionsAreNotGivenAgain(t *testing.T) {
+	o := Options{Dir: t.TempDir(), Relaxed: true}
+	l := openTest(t, o)
+	ensureTest(t, l, model.Limits{})
+	appendTest(t, l, "1", 0)
+	if err := l.Keep(t.Context(), testStream, "r", 7, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	l = openTest(t, o)
+	enough := errors.New("enough")
+	followed := make(chan error)
+	go func() {
+		followed <- l.Follow(t.Context(), testStream, 8, func(r log.Record) error {
+			return fmt.Errorf("%w: %d %s", enough, r.Position, r.Event.ID())
+		})
+	}()
+	if p := appendTest(t, l, "2", 0); p != 8 {
+		t.Errorf("position %d", p)
+	}
+	if err := <-followed; !errors.Is(err, enough) || err.Error() != "enough: 8 2" {
+		t.Error(err)
+	}
+	for p, want := range map[log.Position]int{1: 1, 2: 0, 7: 0, 8: 1} {
+		if records, err := l.Get(t.Context(), testStream, p); err != nil || len(records) != want {
+			t.Errorf("position %d: %v, %v", p, records, err)
+		}
+	}
+}

@@ -1,0 +1,365 @@
+package broker
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"net/http"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/cloudevents/sdk-go/v2/event"
+
+	"ebb.dev/ebb/eventing/dispatch"
+	"ebb.dev/ebb/eventing/ingress"
+	"ebb.dev/ebb/eventing/log"
+	"ebb.dev/ebb/eventing/model"
+)
+
+// The paths of the pages about events, below which come NAMESPACE/NAME and a page. `ebb events` reads them.
+const (
+	// BrokersPath leads to "events" (?last=N), "events/POSITION" and "follow" (?last=N), which answers with JSON lines that do not end.
+	BrokersPath = "/events/brokers/"
+	// TriggersPath leads to all Triggers (?namespace=), and for one of them to "dead" (?all=true, ?position=N) and, with POST, "redrive"
+	// (?position=N). ?full=true adds whole events to what is listed.
+	TriggersPath = "/events/triggers/"
+)
+
+// Stored is an event as the log has it.
+type Stored struct {
+	Position log.Position `json:"position"`
+	Stored   time.Time    `json:"stored"`
+	Type     string       `json:"type"`
+	Source   string       `json:"source"`
+	ID       string       `json:"id"`
+	// Bytes is the size of the data.
+	Bytes int `json:"bytes"`
+	// Event is the whole in CloudEvents' JSON format, where it was asked for.
+	Event json.RawMessage `json:"event,omitempty"`
+}
+
+// TriggerState is how far a Trigger has come. Counts are since the broker process began.
+type TriggerState struct {
+	Namespace string `json:"namespace"`
+	Name      string `json:"name"`
+	Matched   uint64 `json:"matched"`
+	Delivered uint64 `json:"delivered"`
+	Retried   uint64 `json:"retried"`
+	// Dead were given up: they went to the dead letter sink, or to the Trigger's own list (DeadKept of them).
+	Dead     uint64 `json:"dead"`
+	DeadKept uint64 `json:"deadKept"`
+	// Lag is how many events it has still to get; of those it has not looked at, the share that passed so far.
+	Lag int `json:"lag"`
+	// Waiting says that nothing is delivered: the Trigger is paused or has no subscriber.
+	Waiting     bool       `json:"waiting,omitempty"`
+	Oldest      *time.Time `json:"oldest,omitempty"`
+	NextAttempt *time.Time `json:"nextAttempt,omitempty"`
+	FailedAt    *time.Time `json:"failedAt,omitempty"`
+	// FailedStatus is 0 if the attempt that failed last had no answer.
+	FailedStatus int    `json:"failedStatus,omitempty"`
+	FailedText   string `json:"failedText,omitempty"`
+}
+
+// readers is the dispatcher, as far as these pages need it.
+type readers interface {
+	Snapshot() []dispatch.Reader
+	Backlog(id model.ReaderID) (pending int, perSecond float64)
+}
+
+// eventPages show events and give dead ones back.
+type eventPages struct {
+	log     log.Log
+	streams ingress.Streams
+	readers readers
+	accept  func(ctx context.Context, stream model.StreamID, events ...*event.Event) error
+	now     func() time.Time
+	logger  *slog.Logger
+
+	// redriving is held while dead events are given back, so that two who ask give none back twice.
+	redriving sync.Mutex
+	// closing ends those who follow when the server shuts down: it waits for requests, and they would not end.
+	closing  chan struct{}
+	register sync.Once
+}
+
+func (p *process) events() *eventPages {
+	return &eventPages{
+		log: p.log, streams: p.streams, readers: p.dispatcher, accept: p.ingress.Accept, now: time.Now, logger: p.Log,
+		closing: make(chan struct{}),
+	}
+}
+
+func (p *eventPages) routes(mux *http.ServeMux) {
+	mux.HandleFunc("GET "+BrokersPath+"{namespace}/{name}/events", p.page(p.list))
+	mux.HandleFunc("GET "+BrokersPath+"{namespace}/{name}/events/{position}", p.page(p.show))
+	mux.HandleFunc("GET "+BrokersPath+"{namespace}/{name}/follow", p.follow)
+	mux.HandleFunc("GET "+TriggersPath+"{$}", p.page(p.triggers))
+	mux.HandleFunc("GET "+TriggersPath+"{namespace}/{name}/dead", p.page(p.dead))
+	mux.HandleFunc("POST "+TriggersPath+"{namespace}/{name}/redrive", p.page(p.redrive))
+}
+
+// badRequest is a request that says what cannot be; absent is one for what is not there.
+type (
+	badRequest struct{ error }
+	absent     struct{ error }
+)
+
+// page answers with what f returns, as JSON.
+func (p *eventPages) page(f func(r *http.Request) (any, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		answer, err := f(r)
+		if err != nil {
+			fail(w, err)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		if err := json.NewEncoder(w).Encode(answer); err != nil {
+			p.logger.Warn("page of events not written", "path", r.URL.Path, "error", err)
+		}
+	}
+}
+
+func fail(w http.ResponseWriter, err error) {
+	code := http.StatusInternalServerError
+	if _, ok := errors.AsType[badRequest](err); ok {
+		code = http.StatusBadRequest
+	} else if _, ok := errors.AsType[absent](err); ok || errors.Is(err, log.ErrUnknown) {
+		code = http.StatusNotFound
+	} else if errors.Is(err, log.ErrUnavailable) || errors.Is(err, log.ErrFull) {
+		code = http.StatusServiceUnavailable
+	}
+	http.Error(w, err.Error(), code)
+}
+
+func keyIn(r *http.Request) model.Key {
+	return model.Key{Namespace: r.PathValue("namespace"), Name: r.PathValue("name")}
+}
+
+// number reads a query's number, which may be left out.
+func number(r *http.Request, name string, otherwise, most uint64) (uint64, error) {
+	text := r.URL.Query().Get(name)
+	if text == "" {
+		return otherwise, nil
+	}
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil || n > most {
+		return 0, badRequest{fmt.Errorf("%s=%s: must be a number from 0 to %d", name, text, most)}
+	}
+	return n, nil
+}
+
+func flag(r *http.Request, name string) bool { return r.URL.Query().Get(name) == "true" }
+
+func (p *eventPages) broker(key model.Key) (model.StreamID, error) {
+	s, ok := p.streams.Broker(key)
+	if !ok {
+		return "", absent{fmt.Errorf("Broker %s takes no events here; see: ebb kubectl get brokers -A", key)}
+	}
+	return s.ID, nil
+}
+
+// The most events that one page has, and how many it has unless it is told.
+const (
+	lastMost  = 1000
+	lastUsual = 20
+)
+
+func (p *eventPages) list(r *http.Request) (any, error) {
+	stream, err := p.broker(keyIn(r))
+	if err != nil {
+		return nil, err
+	}
+	last, err := number(r, "last", lastUsual, lastMost)
+	if err != nil {
+		return nil, err
+	}
+	records, _, err := p.last(r.Context(), stream, int(last))
+	if err != nil {
+		return nil, fmt.Errorf("read Broker %s: %w", keyIn(r), err)
+	}
+	out := make([]Stored, 0, len(records))
+	for _, record := range records {
+		s, err := stored(record, flag(r, "full"))
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}
+
+// last reads the last n records that are kept, and says which position comes next.
+func (p *eventPages) last(ctx context.Context, stream model.StreamID, n int) (records []log.Record, next log.Position, err error) {
+	oldest, next, err := p.log.Bounds(ctx, stream)
+	if err != nil {
+		return nil, 0, err
+	}
+	// Positions have gaps: what a batch lacks, the one before it may have.
+	for end := next; len(records) < n && end > oldest; {
+		begin := max(oldest, end-min(end, log.Position(n-len(records))))
+		batch, err := p.log.Get(ctx, stream, positions(begin, end)...)
+		if err != nil {
+			return nil, 0, err
+		}
+		records, end = append(batch, records...), begin
+	}
+	return records, next, nil
+}
+
+// positions are those from begin on, without end.
+func positions(begin, end log.Position) []log.Position {
+	out := make([]log.Position, 0, end-min(begin, end))
+	for at := begin; at < end; at++ {
+		out = append(out, at)
+	}
+	return out
+}
+
+func (p *eventPages) show(r *http.Request) (any, error) {
+	key := keyIn(r)
+	stream, err := p.broker(key)
+	if err != nil {
+		return nil, err
+	}
+	at, err := strconv.ParseUint(r.PathValue("position"), 10, 64)
+	if err != nil || at == 0 {
+		return nil, badRequest{fmt.Errorf("position %s: must be a number from 1", r.PathValue("position"))}
+	}
+	records, err := p.log.Get(r.Context(), stream, log.Position(at))
+	if err != nil {
+		return nil, fmt.Errorf("read Broker %s: %w", key, err)
+	}
+	if len(records) == 0 {
+		return nil, absent{fmt.Errorf("Broker %s keeps no event at position %d; see: ebb events list %s -n %s", key, at, key.Name, key.Namespace)}
+	}
+	return whole(records[0].Event)
+}
+
+// follow writes a line of JSON for each event, whole, from now on or from the last few on.
+func (p *eventPages) follow(w http.ResponseWriter, r *http.Request) {
+	records, next, err := p.beginning(r)
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	p.endWithServer(ctx, cancel)
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	control, encoder := http.NewResponseController(w), json.NewEncoder(w)
+	line := func(record log.Record) error {
+		s, err := stored(record, true)
+		if err != nil {
+			return err
+		}
+		if err := encoder.Encode(s); err != nil {
+			return err
+		}
+		return control.Flush()
+	}
+	for _, record := range records {
+		if err := line(record); err != nil {
+			return
+		}
+	}
+	if err := control.Flush(); err != nil {
+		return
+	}
+	stream, err := p.broker(keyIn(r))
+	if err == nil {
+		err = p.log.Follow(ctx, stream, next, line)
+	}
+	if err != nil && ctx.Err() == nil {
+		p.logger.Warn("events not followed any more", "broker", keyIn(r), "error", err)
+	}
+}
+
+// beginning is what a follower gets at first, and the position it goes on from.
+func (p *eventPages) beginning(r *http.Request) ([]log.Record, log.Position, error) {
+	stream, err := p.broker(keyIn(r))
+	if err != nil {
+		return nil, 0, err
+	}
+	last, err := number(r, "last", 0, lastMost)
+	if err != nil {
+		return nil, 0, err
+	}
+	return p.last(r.Context(), stream, int(last))
+}
+
+// endWithServer calls end when the server that serves this request begins to shut down.
+func (p *eventPages) endWithServer(ctx context.Context, end func()) {
+	if server, ok := ctx.Value(http.ServerContextKey).(*http.Server); ok {
+		p.register.Do(func() { server.RegisterOnShutdown(func() { close(p.closing) }) })
+	}
+	go func() {
+		select {
+		case <-p.closing:
+			end()
+		case <-ctx.Done():
+		}
+	}()
+}
+
+func (p *eventPages) triggers(r *http.Request) (any, error) {
+	namespace, out := r.URL.Query().Get("namespace"), []TriggerState{}
+	for _, reader := range p.readers.Snapshot() {
+		if reader.Kind != model.Trigger || namespace != "" && reader.Key.Namespace != namespace {
+			continue
+		}
+		lag, _ := p.readers.Backlog(reader.ID)
+		out = append(out, TriggerState{
+			Namespace: reader.Key.Namespace, Name: reader.Key.Name, Matched: reader.Matched, Delivered: reader.Delivered, Retried: reader.Retried,
+			Dead: reader.DeadSink + reader.DeadKept, DeadKept: reader.DeadKept, Lag: lag, Waiting: reader.Paused,
+			Oldest: moment(reader.Oldest), NextAttempt: moment(reader.NextAttempt),
+			FailedAt: moment(reader.FailedAt), FailedStatus: reader.FailedStatus, FailedText: reader.FailedText,
+		})
+	}
+	slices.SortFunc(out, func(a, b TriggerState) int {
+		return slices.Compare([]string{a.Namespace, a.Name}, []string{b.Namespace, b.Name})
+	})
+	return out, nil
+}
+
+// moment is a time, or nil for none.
+func moment(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}
+
+// stored describes a record, with the event itself if it is to be whole.
+func stored(record log.Record, full bool) (Stored, error) {
+	e := record.Event
+	s := Stored{Position: record.Position, Stored: record.Stored, Type: e.Type(), Source: e.Source(), ID: e.ID(), Bytes: len(e.Data())}
+	if !full {
+		return s, nil
+	}
+	var err error
+	s.Event, err = whole(e)
+	return s, err
+}
+
+// whole is an event in CloudEvents' JSON format.
+func whole(e *event.Event) (json.RawMessage, error) {
+	b, err := json.Marshal(e)
+	if err != nil {
+		// Data may call itself JSON and be none.
+		raw := *e
+		raw.DataBase64 = true
+		b, err = json.Marshal(&raw)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("event %s of %s as JSON: %w", e.ID(), e.Source(), err)
+	}
+	return b, nil
+}
+
+// everyPosition bounds nothing.
+const everyPosition = math.MaxUint64
