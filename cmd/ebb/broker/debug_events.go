@@ -242,7 +242,7 @@ func (p *eventPages) show(r *http.Request) (any, error) {
 
 // follow writes a line of JSON for each event, whole, from now on or from the last few on.
 func (p *eventPages) follow(w http.ResponseWriter, r *http.Request) {
-	records, next, err := p.beginning(r)
+	stream, records, next, err := p.beginning(r)
 	if err != nil {
 		fail(w, err)
 		return
@@ -270,32 +270,29 @@ func (p *eventPages) follow(w http.ResponseWriter, r *http.Request) {
 	if err := control.Flush(); err != nil {
 		return
 	}
-	stream, err := p.broker(keyIn(r))
-	if err == nil {
-		err = p.log.Follow(ctx, stream, next, line)
-	}
-	if err != nil && ctx.Err() == nil {
+	if err := p.log.Follow(ctx, stream, next, line); err != nil && ctx.Err() == nil {
 		p.logger.Warn("events not followed any more", "broker", keyIn(r), "error", err)
 	}
 }
 
-// beginning is what a follower gets at first, and the position it goes on from.
-func (p *eventPages) beginning(r *http.Request) ([]log.Record, log.Position, error) {
-	stream, err := p.broker(keyIn(r))
+// beginning is what a follower reads and gets at first, and the position it goes on from.
+func (p *eventPages) beginning(r *http.Request) (stream model.StreamID, records []log.Record, next log.Position, err error) {
+	stream, err = p.broker(keyIn(r))
 	if err != nil {
-		return nil, 0, err
+		return "", nil, 0, err
 	}
 	last, err := number(r, "last", 0, lastMost)
 	if err != nil {
-		return nil, 0, err
+		return "", nil, 0, err
 	}
-	return p.last(r.Context(), stream, int(last))
+	records, next, err = p.last(r.Context(), stream, int(last))
+	return stream, records, next, err
 }
 
 // endWithServer calls end when the server that serves this request begins to shut down.
 func (p *eventPages) endWithServer(ctx context.Context, end func()) {
 	if server, ok := ctx.Value(http.ServerContextKey).(*http.Server); ok {
-		p.register.Do(func() { server.RegisterOnShutdown(func() { close(p.closing) }) })
+		p.register.Do(func() { server.RegisterOnShutdown(sync.OnceFunc(func() { close(p.closing) })) })
 	}
 	go func() {
 		select {
