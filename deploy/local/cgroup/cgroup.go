@@ -115,7 +115,40 @@ func (t *Tree) create(root, group string) error {
 	if t.h.V1["cpuset"] == root {
 		return inheritCPUs(root + group)
 	}
-	return nil
+	return t.weigh(root, group)
+}
+
+// The weight of the tree, and in it that of our own processes, in times a group's default. The kernel weighs a group against each process
+// beside it: with the default, Kubernetes, Envoys and all pods together would get as much of a busy machine as one other process.
+const (
+	treeWeight   = 16
+	systemWeight = 4
+)
+
+// weigh sets a group's share of a busy processor. Pods have theirs from the kubelet.
+func (t *Tree) weigh(root, group string) error {
+	times := 0
+	switch group {
+	case "/" + t.name:
+		times = treeWeight
+	case t.System():
+		times = systemWeight
+	}
+	file, value := "cpu.weight", 100*times
+	if !t.h.Unified() {
+		file, value = "cpu.shares", 1024*times
+		if t.h.V1["cpu"] != root {
+			return nil
+		}
+	}
+	if times == 0 {
+		return nil
+	}
+	err := os.WriteFile(filepath.Join(root+group, file), []byte(strconv.Itoa(value)), 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // the controller could not be handed down
+	}
+	return err
 }
 
 // enable hands all controllers of a version 2 group down to its children.
