@@ -35,7 +35,7 @@ test: build ## Everything that holds in some minutes: vet, lint, unit, goldens, 
 
 .PHONY: unit
 unit: $(BIN)/envoy ## Unit tests and goldens only.
-	go vet ./... && go test -trimpath -short $$(go list ./... | grep -v /test/e2e)
+	go vet -trimpath ./... && go test -trimpath -short $$(go list ./... | grep -v /test/e2e)
 
 .PHONY: test-faults
 test-faults: build ## Kill everything in turn under load, at length.
