@@ -126,7 +126,7 @@ func (s *Set[ID]) matchIndexed(name, text string, v *attribute.View, e *event.Ev
 }
 
 func (g *group[ID]) match(v *attribute.View, e *event.Event, report func(ID)) {
-	pass := false
+	var pass bool
 	if c, ours := g.filter.(*compiled); ours {
 		pass = c.passes(v)
 	} else {

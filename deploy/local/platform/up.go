@@ -282,8 +282,7 @@ func (p *platform) start(ctx context.Context) error {
 	for _, c := range p.components() {
 		if err := p.startComponent(ctx, c); err != nil {
 			cancel()
-			<-node
-			return err
+			return errors.Join(err, cancelled(<-node))
 		}
 	}
 	return <-node
