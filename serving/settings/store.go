@@ -33,7 +33,9 @@ type Store struct {
 	mu          sync.Mutex
 	subscribers []subscriber
 
-	last map[string]map[string]string // data by name, of the informer's goroutine alone
+	// taking is held while a ConfigMap is taken over: a cache of several namespaces has an informer, and a goroutine that calls, for each.
+	taking sync.Mutex
+	last   map[string]map[string]string // data by name
 }
 
 // informer is what a Store needs of a cache's informer for ConfigMaps.
@@ -133,12 +135,14 @@ func read(m *corev1.ConfigMap) bool {
 	return false
 }
 
-// changed takes over a ConfigMap. Calls come one after the other, from the informer.
+// changed takes over a ConfigMap.
 func (s *Store) changed(o any, gone bool) {
 	m, ok := o.(*corev1.ConfigMap)
 	if !ok || !read(m) {
 		return
 	}
+	s.taking.Lock()
+	defer s.taking.Unlock()
 	data := m.Data
 	if gone {
 		data = nil

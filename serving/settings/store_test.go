@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -20,6 +21,24 @@ import (
 
 func configMap(name string, data map[string]string) *corev1.ConfigMap {
 	return &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "knative-serving", Name: name}, Data: data}
+}
+
+// A cache of several namespaces calls from a goroutine for each: none of what they bring is lost.
+func TestConfigMapsOfSeveralNamespacesComeAtOnce(t *testing.T) {
+	for range 200 {
+		s := newStore("cluster.local", slog.New(slog.DiscardHandler), events.NewFakeRecorder(10))
+		serving := configMap(config.NetworkName, map[string]string{"default-external-scheme": "https"})
+		eventing := configMap(config.PingDefaultsName, map[string]string{"data-max-size": "77"})
+		eventing.Namespace = "knative-eventing"
+		var both sync.WaitGroup
+		for _, m := range []*corev1.ConfigMap{serving, eventing} {
+			both.Go(func() { s.changed(m, false) })
+		}
+		both.Wait()
+		if set := s.current.Load(); set.Network.DefaultExternalScheme != "https" || set.Eventing.Ping.DataMaxSize != 77 {
+			t.Fatalf("one of them is lost: %+v, %+v", set.Network, set.Eventing)
+		}
+	}
 }
 
 func TestTheStoreFollowsTheConfigMaps(t *testing.T) {
