@@ -13,6 +13,7 @@ import (
 
 	"ebb.dev/ebb/crds/conditions"
 	"ebb.dev/ebb/crds/duck"
+	"ebb.dev/ebb/crds/eventing"
 	eventingv1 "ebb.dev/ebb/crds/eventing/v1"
 	"ebb.dev/ebb/eventing/destination"
 	"ebb.dev/ebb/eventing/exposure"
@@ -20,17 +21,11 @@ import (
 	"ebb.dev/ebb/eventing/model"
 )
 
-// ClassKey is the annotation of a Broker that says who serves it.
-const ClassKey = "eventing.knative.dev/broker.class"
+// OwnClass is the class of Brokers that ask for ours by name.
+const OwnClass = "Ebb"
 
 // Classes are those served here, by the embedded log.
-var Classes = []string{"MTChannelBasedBroker", "Ebb"}
-
-// Found is what a destination resolved to, or why it did not. The zero value is a destination that is not given.
-type Found struct {
-	destination.Resolved
-	Err error
-}
+var Classes = []string{eventing.MTChannelBrokerClass, OwnClass}
 
 // Limits are those of a stream that says nothing else: the log's defaults, and two minutes in which an event of the same source and id is
 // the same event.
@@ -53,14 +48,14 @@ type BrokerInput struct {
 	Reached bool
 	Why     string
 	// DeadLetter is what spec.delivery.deadLetterSink resolved to.
-	DeadLetter    Found
+	DeadLetter    destination.Found
 	ClusterDomain string
 	Now           time.Time
 }
 
 // Serves reports whether a Broker is ours.
 func Serves(b *eventingv1.Broker) bool {
-	class, given := b.Annotations[ClassKey]
+	class, given := b.Annotations[eventing.BrokerClassAnnotationKey]
 	return !given || slices.Contains(Classes, class)
 }
 
@@ -85,7 +80,7 @@ func DecideBroker(in BrokerInput) eventingv1.BrokerStatus {
 	out.Address = &duck.Addressable{Name: ptr.To("http"), URL: url}
 	out.Addresses = nil
 	marks.MarkTrue(eventingv1.BrokerConditionAddressable)
-	deadLetter(marks, eventingv1.BrokerConditionDeadLetterSinkResolved, &out.DeliveryStatus, in.DeadLetter)
+	in.DeadLetter.StateDeadLetters(marks, eventingv1.BrokerConditionDeadLetterSinkResolved, &out.DeliveryStatus)
 	marks.MarkTrueWithReason(eventingv1.BrokerConditionEventPoliciesReady, "DefaultAuthorizationMode", "no EventPolicy applies: all senders in the cluster may send")
 	out.Status.KeepTransitionTimes(&b.Status.Status)
 	return out
@@ -96,37 +91,14 @@ func begin(s *conditions.Status, marks conditions.Manager, generation int64) {
 	marks.Initialize()
 }
 
-// deadLetter states what a dead letter sink resolved to.
-func deadLetter(marks conditions.Manager, condition conditions.Type, to *duck.DeliveryStatus, found Found) {
-	*to = duck.DeliveryStatus{}
-	switch {
-	case found.Err != nil:
-		reason, message := explain("dead letter sink", found.Err)
-		marks.MarkFalse(condition, reason, message)
-	case found.URL == "":
-		marks.MarkTrueWithReason(condition, "DeadLetterSinkNotConfigured", "No dead letter sink is configured.")
-	default:
-		to.DeadLetterSinkURI, to.DeadLetterSinkCACerts, to.DeadLetterSinkAudience = &found.URL, found.CACerts, found.Audience
-		marks.MarkTrue(condition)
-	}
-}
-
-func explain(what string, err error) (reason, message string) {
-	var unresolved *destination.Unresolved
-	if errors.As(err, &unresolved) {
-		return unresolved.Reason, fmt.Sprintf("%s: %s", what, unresolved.Message)
-	}
-	return "ResolveFailed", fmt.Sprintf("%s: %v", what, err)
-}
-
 // TriggerInput is what the decision about a Trigger is made of.
 type TriggerInput struct {
 	Trigger *eventingv1.Trigger
 	// Broker is the one it reads; nil if there is none.
 	Broker     *eventingv1.Broker
-	Subscriber Found
+	Subscriber destination.Found
 	// DeadLetter is what the Trigger's own dead letter sink resolved to; it wins over the Broker's.
-	DeadLetter Found
+	DeadLetter destination.Found
 	// Dependency is what the annotation knative.dev/dependency names; nil where there is none.
 	Dependency *Dependency
 	Now        time.Time
@@ -155,7 +127,7 @@ func DecideTrigger(in TriggerInput) TriggerDecision {
 	d.broker(in, marks)
 	d.Status.SubscriberURI, d.Status.SubscriberCACerts, d.Status.SubscriberAudience = nil, nil, nil
 	if in.Subscriber.Err != nil {
-		reason, message := explain("subscriber", in.Subscriber.Err)
+		reason, message := in.Subscriber.Explain("subscriber")
 		marks.MarkFalse(eventingv1.TriggerConditionSubscriberResolved, reason, message)
 	} else {
 		d.Status.SubscriberURI = &in.Subscriber.URL
@@ -167,7 +139,7 @@ func DecideTrigger(in TriggerInput) TriggerDecision {
 		s := in.Broker.Status.DeliveryStatus
 		letters.Resolved = destination.Resolved{URL: *s.DeadLetterSinkURI, CACerts: s.DeadLetterSinkCACerts, Audience: s.DeadLetterSinkAudience}
 	}
-	deadLetter(marks, eventingv1.TriggerConditionDeadLetterSinkResolved, &d.Status.DeliveryStatus, letters)
+	letters.StateDeadLetters(marks, eventingv1.TriggerConditionDeadLetterSinkResolved, &d.Status.DeliveryStatus)
 	switch {
 	case in.Dependency == nil || in.Dependency.Ready.IsTrue():
 		marks.MarkTrue(eventingv1.TriggerConditionDependency)
@@ -200,7 +172,7 @@ func (d *TriggerDecision) broker(in TriggerInput, marks conditions.Manager) {
 }
 
 // reader makes the Trigger's reader. Where something is wrong with it, it has no subscriber and stays where it is.
-func (d *TriggerDecision) reader(in TriggerInput, letters Found, marks conditions.Manager) {
+func (d *TriggerDecision) reader(in TriggerInput, letters destination.Found, marks conditions.Manager) {
 	t := in.Trigger
 	if in.Broker == nil {
 		marks.MarkUnknown(eventingv1.TriggerConditionSubscribed, "BrokerDoesNotExist", "there is nothing to read")
@@ -217,7 +189,7 @@ func (d *TriggerDecision) reader(in TriggerInput, letters Found, marks condition
 	r.Delivery, err = DeliveryOf(t.Spec.Delivery, in.Broker.Spec.Delivery)
 	wrong = append(wrong, err, Pace(r, t.Annotations))
 	if letters.Err == nil {
-		r.Delivery.DeadLetter = destinationOf(letters.Resolved)
+		r.Delivery.DeadLetter = letters.Destination()
 	}
 	if err := errors.Join(wrong...); err != nil {
 		marks.MarkFalse(eventingv1.TriggerConditionSubscribed, "NotSubscribed", err.Error())
@@ -227,12 +199,8 @@ func (d *TriggerDecision) reader(in TriggerInput, letters Found, marks condition
 	marks.MarkTrue(eventingv1.TriggerConditionSubscribed)
 	held := in.Dependency != nil && !in.Dependency.Ready.IsTrue()
 	if in.Subscriber.Err == nil && letters.Err == nil && !held {
-		r.Subscriber = destinationOf(in.Subscriber.Resolved)
+		r.Subscriber = in.Subscriber.Destination()
 	}
-}
-
-func destinationOf(r destination.Resolved) model.Destination {
-	return model.Destination{URL: r.URL, CACerts: ptr.Deref(r.CACerts, ""), Audience: ptr.Deref(r.Audience, "")}
 }
 
 // BrokerOf names the Broker that a Trigger reads.

@@ -13,6 +13,7 @@ import (
 
 	"ebb.dev/ebb/crds/conditions"
 	"ebb.dev/ebb/crds/duck"
+	"ebb.dev/ebb/crds/eventing"
 	eventingv1 "ebb.dev/ebb/crds/eventing/v1"
 	"ebb.dev/ebb/eventing/destination"
 	"ebb.dev/ebb/eventing/model"
@@ -43,7 +44,7 @@ func theTrigger(change func(*eventingv1.Trigger)) *eventingv1.Trigger {
 	return t
 }
 
-var display = Found{Resolved: destination.Resolved{URL: "http://event-display.default.svc.cluster.local"}}
+var display = destination.Found{Resolved: destination.Resolved{URL: "http://event-display.default.svc.cluster.local"}}
 
 func TestWhatABrokerSays(t *testing.T) {
 	tests := []struct {
@@ -57,7 +58,7 @@ func TestWhatABrokerSays(t *testing.T) {
 		{"nothing can be stored", BrokerInput{Reached: true, Stored: errors.New("disk full")}, "False", eventingv1.BrokerConditionTriggerChannel, "disk full"},
 		{"no gateway leads here", BrokerInput{Why: "no gateway is connected yet"}, "Unknown", eventingv1.BrokerConditionIngress, "no gateway is connected yet"},
 		{
-			"the dead letter sink is missing", BrokerInput{Reached: true, DeadLetter: Found{Err: &destination.Unresolved{Reason: "NotFound", Message: "Service default/graves does not exist"}}},
+			"the dead letter sink is missing", BrokerInput{Reached: true, DeadLetter: destination.Found{Err: &destination.Unresolved{Reason: "NotFound", Message: "Service default/graves does not exist"}}},
 			"False", eventingv1.BrokerConditionDeadLetterSinkResolved, "graves does not exist",
 		},
 	}
@@ -89,7 +90,7 @@ func TestWhatATriggerBecomes(t *testing.T) {
 		change(&r)
 		return &r
 	}
-	missing := Found{Err: &destination.Unresolved{Reason: "NotFound", Message: "Service default/event-display does not exist"}}
+	missing := destination.Found{Err: &destination.Unresolved{Reason: "NotFound", Message: "Service default/event-display does not exist"}}
 	tests := []struct {
 		name    string
 		trigger func(*eventingv1.Trigger)
@@ -125,7 +126,7 @@ func TestWhatATriggerBecomes(t *testing.T) {
 		{
 			"annotations say how fast and from where",
 			func(t *eventingv1.Trigger) {
-				t.Annotations = map[string]string{OrderKeyKafka: "ordered", ConcurrencyKey: "3", RateKey: "0.5", PausedKey: "true", StartKey: "earliest"}
+				t.Annotations = map[string]string{eventing.KafkaDeliveryOrderAnnotationKey: "ordered", ConcurrencyKey: "3", RateKey: "0.5", PausedKey: "true", StartKey: "earliest"}
 			}, theBroker(nil), TriggerInput{Subscriber: display},
 			with(func(r *model.Reader) {
 				r.Ordered, r.Concurrency, r.Rate, r.Paused, r.Start = true, 3, 0.5, true, model.Start{Earliest: true}

@@ -6,17 +6,15 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/sosodev/duration"
-
 	"ebb.dev/ebb/crds/duck"
+	"ebb.dev/ebb/crds/eventing"
 	"ebb.dev/ebb/eventing/model"
 )
 
 // Annotations of a Trigger that say more than its spec can.
 const (
-	// OrderKey is ordered or unordered; OrderKeyKafka is the name that it has with Brokers of class Kafka.
-	OrderKey      = "eventing.ebb.dev/delivery.order"
-	OrderKeyKafka = "kafka.eventing.knative.dev/delivery.order"
+	// OrderKey is ordered or unordered; eventing.KafkaDeliveryOrderAnnotationKey says the same where it is not given.
+	OrderKey = "eventing.ebb.dev/delivery.order"
 	// ConcurrencyKey bounds deliveries under way, RateKey those begun in a second.
 	ConcurrencyKey = "eventing.ebb.dev/concurrency"
 	RateKey        = "eventing.ebb.dev/rate"
@@ -78,17 +76,17 @@ func period(field string, from *string, to *time.Duration) error {
 	if from == nil {
 		return nil
 	}
-	d, err := duration.Parse(*from)
+	d, err := duck.ParseDuration(*from)
 	if err != nil {
-		return fmt.Errorf("delivery.%s: %q is no ISO 8601 duration; write one such as PT0.5S", field, *from)
+		return fmt.Errorf("delivery.%s: %w", field, err)
 	}
-	*to = d.ToTimeDuration()
+	*to = d
 	return nil
 }
 
 // Pace fills in what the annotations of a Trigger or a Subscription say.
 func Pace(r *model.Reader, annotations map[string]string) error {
-	switch order := cmp.Or(annotations[OrderKey], annotations[OrderKeyKafka]); order {
+	switch order := cmp.Or(annotations[OrderKey], annotations[eventing.KafkaDeliveryOrderAnnotationKey]); order {
 	case "", "unordered":
 	case "ordered":
 		r.Ordered = true

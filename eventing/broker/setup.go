@@ -4,7 +4,6 @@ import (
 	"context"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
@@ -15,7 +14,6 @@ import (
 	networking "ebb.dev/ebb/crds/networking/v1alpha1"
 	servingv1 "ebb.dev/ebb/crds/serving/v1"
 	"ebb.dev/ebb/eventing/exposure"
-	"ebb.dev/ebb/eventing/model"
 )
 
 // concurrency is how many objects of a kind are reconciled at once.
@@ -29,7 +27,6 @@ const (
 
 // Setup adds the controllers to a manager.
 func (r *Reconciler) Setup(ctx context.Context, m ctrl.Manager) error {
-	r.streams, r.readers = map[types.NamespacedName]model.StreamID{}, map[types.NamespacedName]known{}
 	indexer := m.GetFieldIndexer()
 	if err := indexer.IndexField(ctx, &eventingv1.Trigger{}, brokerIndex, func(o client.Object) []string {
 		return []string{BrokerOf(o.(*eventingv1.Trigger)).String()}

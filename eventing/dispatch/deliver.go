@@ -218,6 +218,8 @@ func (r *reader) accept(j *job, reply *event.Event) (a send.Answer, interrupted 
 		return send.Answer{Status: 202}, false
 	case j.ctx.Err() != nil:
 		return send.Answer{}, true
+	case errors.Is(err, log.ErrInvalid):
+		return send.Answer{Status: 400, Text: err.Error(), Err: err}, false
 	case errors.Is(err, log.ErrTooLarge):
 		return send.Answer{Status: 413, Text: err.Error(), Err: err}, false
 	default:

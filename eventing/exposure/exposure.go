@@ -1,6 +1,7 @@
 package exposure
 
 import (
+	"fmt"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -71,6 +72,18 @@ func ToSubscriber(service *corev1.Service, clusterDomain string) *networking.Ing
 // SubscriberRoute is the name of the route to a subscriber.
 func SubscriberRoute(service types.NamespacedName) types.NamespacedName {
 	return types.NamespacedName{Namespace: service.Namespace, Name: service.Name + "-subscriber"}
+}
+
+// Reached reports whether the gateways have accepted a route, or why not.
+func Reached(route *networking.Ingress) (ready bool, why string) {
+	switch c := route.Status.GetCondition(networking.IngressConditionReady); {
+	case c.IsTrue():
+		return true, ""
+	case c == nil:
+		return false, "no gateway has answered for the route to it yet"
+	default:
+		return false, fmt.Sprintf("the route to it: %s %s", c.Reason, c.Message)
+	}
 }
 
 // Placeholder is the Service by which the cluster's DNS finds the gateway under another name.

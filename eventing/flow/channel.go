@@ -1,7 +1,6 @@
 package flow
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -57,7 +56,7 @@ type InMemoryChannelInput struct {
 	Reached bool
 	Why     string
 	// DeadLetter is what spec.delivery.deadLetterSink resolved to.
-	DeadLetter broker.Found
+	DeadLetter destination.Found
 	// Subscriptions are those that read the channel, in any order.
 	Subscriptions []messagingv1.Subscription
 	ClusterDomain string
@@ -95,7 +94,7 @@ func DecideInMemoryChannel(in InMemoryChannelInput) messagingv1.InMemoryChannelS
 	default:
 		marks.MarkTrue(messagingv1.InMemoryChannelConditionChannelServiceReady)
 	}
-	deadLetter(marks, messagingv1.InMemoryChannelConditionDeadLetterSinkResolved, &out.DeliveryStatus, in.DeadLetter)
+	in.DeadLetter.StateDeadLetters(marks, messagingv1.InMemoryChannelConditionDeadLetterSinkResolved, &out.DeliveryStatus)
 	marks.MarkTrueWithReason(messagingv1.InMemoryChannelConditionEventPoliciesReady, "DefaultAuthorizationMode", policiesMessage)
 	out.Subscribers = subscribers(in.Subscriptions)
 	out.Status.KeepTransitionTimes(&c.Status.Status)
@@ -121,25 +120,6 @@ func subscribers(subscriptions []messagingv1.Subscription) []duck.SubscriberStat
 	}
 	slices.SortFunc(out, func(a, b duck.SubscriberStatus) int { return strings.Compare(string(a.UID), string(b.UID)) })
 	return out
-}
-
-// deadLetter states what a dead letter sink resolved to.
-func deadLetter(marks conditions.Manager, condition conditions.Type, to *duck.DeliveryStatus, found broker.Found) {
-	*to = duck.DeliveryStatus{}
-	switch {
-	case found.Err != nil:
-		reason := "ResolveFailed"
-		var unresolved *destination.Unresolved
-		if errors.As(found.Err, &unresolved) {
-			reason = unresolved.Reason
-		}
-		marks.MarkFalse(condition, reason, fmt.Sprintf("dead letter sink: %v", found.Err))
-	case found.URL == "":
-		marks.MarkTrueWithReason(condition, eventing.ReasonDeadLetterSinkNotConfigured, eventing.MessageDeadLetterSinkNotConfigured)
-	default:
-		to.DeadLetterSinkURI, to.DeadLetterSinkCACerts, to.DeadLetterSinkAudience = &found.URL, found.CACerts, found.Audience
-		marks.MarkTrue(condition)
-	}
 }
 
 // ChannelInput is what the decision about a Channel is made of.

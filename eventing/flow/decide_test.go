@@ -24,12 +24,12 @@ var now = time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC)
 
 const address = "http://orders-kn-channel.shop.svc.cluster.local"
 
-func found(url string) broker.Found {
-	return broker.Found{Resolved: destination.Resolved{URL: url}}
+func found(url string) destination.Found {
+	return destination.Found{Resolved: destination.Resolved{URL: url}}
 }
 
-func notFound(message string) broker.Found {
-	return broker.Found{Err: &destination.Unresolved{Reason: "NotFound", Message: message}}
+func notFound(message string) destination.Found {
+	return destination.Found{Err: &destination.Unresolved{Reason: "NotFound", Message: message}}
 }
 
 // says checks a condition and, where words are given, what it says.

@@ -9,6 +9,7 @@ import (
 	"ebb.dev/ebb/crds/duck"
 	flowsv1 "ebb.dev/ebb/crds/flows/v1"
 	messagingv1 "ebb.dev/ebb/crds/messaging/v1"
+	"ebb.dev/ebb/eventing/destination"
 )
 
 // ParallelChildren are what a Parallel is made of: a channel that takes events, first, and for each branch a channel of what its filter
@@ -24,7 +25,7 @@ func ParallelChildren(p *flowsv1.Parallel) (Children, error) {
 	}
 	for i, branch := range p.Spec.Branches {
 		spec := messagingv1.SubscriptionSpec{Channel: ingress, Subscriber: branch.Filter, Reply: into(channels[i])}
-		if !given(branch.Filter) {
+		if !destination.Given(branch.Filter) {
 			// A Subscription has to have a subscriber: without a filter it is the branch's channel itself.
 			spec.Subscriber, spec.Reply = spec.Reply, nil
 		}
@@ -32,7 +33,7 @@ func ParallelChildren(p *flowsv1.Parallel) (Children, error) {
 	}
 	for i, branch := range p.Spec.Branches {
 		reply := branch.Reply
-		if !given(reply) {
+		if !destination.Given(reply) {
 			reply = p.Spec.Reply
 		}
 		m.subscription(fmt.Sprintf("%s-%d", name, i), messagingv1.SubscriptionSpec{

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -12,7 +11,9 @@ import (
 
 	messagingv1 "ebb.dev/ebb/crds/messaging/v1"
 	networking "ebb.dev/ebb/crds/networking/v1alpha1"
+	"ebb.dev/ebb/eventing/exposure"
 	"ebb.dev/ebb/eventing/model"
+	"ebb.dev/ebb/eventing/status"
 )
 
 // InMemoryChannel reconciles one InMemoryChannel.
@@ -21,32 +22,27 @@ func (r *Reconciler) InMemoryChannel(ctx context.Context, request ctrl.Request) 
 	if err := r.Client.Get(ctx, request.NamespacedName, &c); client.IgnoreNotFound(err) != nil {
 		return ctrl.Result{}, fmt.Errorf("read InMemoryChannel %s: %w", request, err)
 	} else if err != nil || c.DeletionTimestamp != nil {
-		return ctrl.Result{}, r.dropStream(ctx, request.NamespacedName, "")
+		return ctrl.Result{}, r.Handed.DropStream(ctx, model.Channel, request.NamespacedName, "")
 	}
 	stream := StreamOf(&c, r.ClusterDomain)
-	if err := r.dropStream(ctx, request.NamespacedName, stream.ID); err != nil {
+	if err := r.Handed.DropStream(ctx, model.Channel, request.NamespacedName, stream.ID); err != nil {
 		return ctrl.Result{}, err
 	}
 	in := InMemoryChannelInput{Channel: &c, ClusterDomain: r.ClusterDomain, Now: r.Clock.Now()}
-	if in.Stored = r.Plane.EnsureStream(ctx, stream); in.Stored == nil {
-		r.streams.keep(request.NamespacedName, stream.ID)
-	}
+	in.Stored = r.Handed.EnsureStream(ctx, stream)
 	placeholder, route := ExposureOf(&c, r.Gateway, r.ClusterDomain)
 	in.Exposed = r.Exposer.Channel(ctx, placeholder, route)
 	in.Reached, in.Why = r.reached(ctx, request.NamespacedName)
-	in.DeadLetter = r.deadLetters(ctx, c.Spec.Delivery, c.Namespace)
-	if err := r.expose(ctx, in.DeadLetter); err != nil {
+	in.DeadLetter = r.Resolver.DeadLetters(ctx, c.Spec.Delivery, c.Namespace)
+	if err := r.Exposer.Subscribers(ctx, in.DeadLetter.Service); err != nil {
 		return ctrl.Result{}, fmt.Errorf("InMemoryChannel %s: %w", request, err)
 	}
 	var err error
 	if in.Subscriptions, err = r.subscriptionsOf(ctx, &c); err != nil {
 		return ctrl.Result{}, fmt.Errorf("InMemoryChannel %s: %w", request, err)
 	}
-	if status := DecideInMemoryChannel(in); !equality.Semantic.DeepEqual(c.Status, status) {
-		c.Status = status
-		if err := r.save(ctx, "InMemoryChannel", &c); err != nil {
-			return ctrl.Result{}, err
-		}
+	if err := status.Save(ctx, r.Client, &c, &c.Status, DecideInMemoryChannel(in)); err != nil {
+		return ctrl.Result{}, err
 	}
 	if in.Stored != nil || in.Exposed != nil || in.DeadLetter.Err != nil {
 		return ctrl.Result{RequeueAfter: lookAgain}, nil
@@ -60,14 +56,7 @@ func (r *Reconciler) reached(ctx context.Context, channel types.NamespacedName) 
 	if err := r.Client.Get(ctx, HostOf(channel), &route); err != nil {
 		return false, fmt.Sprintf("the route to it: %v", err)
 	}
-	switch c := route.Status.GetCondition(networking.IngressConditionReady); {
-	case c.IsTrue():
-		return true, ""
-	case c == nil:
-		return false, "no gateway has answered for the route to it yet"
-	default:
-		return false, fmt.Sprintf("the route to it: %s %s", c.Reason, c.Message)
-	}
+	return exposure.Reached(&route)
 }
 
 // subscriptionsOf lists what reads an InMemoryChannel, by its own name or by that of the Channel that it backs.
@@ -92,19 +81,6 @@ func (r *Reconciler) subscriptionsOf(ctx context.Context, c *messagingv1.InMemor
 	return out, nil
 }
 
-// dropStream ends the stream that a name had, unless it is the one it has now.
-func (r *Reconciler) dropStream(ctx context.Context, name types.NamespacedName, now model.StreamID) error {
-	old, had := r.streams.other(name, now)
-	if !had {
-		return nil
-	}
-	if err := r.Plane.RemoveStream(ctx, old); err != nil {
-		return fmt.Errorf("drop what InMemoryChannel %s stored: %w", name, err)
-	}
-	r.streams.forget(name, old)
-	return nil
-}
-
 // Channel reconciles one Channel.
 func (r *Reconciler) Channel(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 	var c messagingv1.Channel
@@ -119,11 +95,8 @@ func (r *Reconciler) Channel(ctx context.Context, request ctrl.Request) (ctrl.Re
 	} else {
 		in.Backing, in.Err = r.ensureChannel(ctx, &c, want)
 	}
-	if status := DecideChannel(in); !equality.Semantic.DeepEqual(c.Status, status) {
-		c.Status = status
-		if err := r.save(ctx, "Channel", &c); err != nil {
-			return ctrl.Result{}, err
-		}
+	if err := status.Save(ctx, r.Client, &c, &c.Status, DecideChannel(in)); err != nil {
+		return ctrl.Result{}, err
 	}
 	if in.Err != nil || !in.Backing.Ready().IsTrue() && !watched(in.Backing.Kind) {
 		return ctrl.Result{RequeueAfter: lookAgain}, nil

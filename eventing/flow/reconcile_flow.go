@@ -17,6 +17,7 @@ import (
 	"ebb.dev/ebb/crds/duck"
 	flowsv1 "ebb.dev/ebb/crds/flows/v1"
 	messagingv1 "ebb.dev/ebb/crds/messaging/v1"
+	"ebb.dev/ebb/eventing/status"
 )
 
 // Sequence reconciles one Sequence.
@@ -35,11 +36,8 @@ func (r *Reconciler) Sequence(ctx context.Context, request ctrl.Request) (ctrl.R
 			return ctrl.Result{}, fmt.Errorf("Sequence %s: %w", request, err)
 		}
 	}
-	if status := DecideSequence(in); !equality.Semantic.DeepEqual(s.Status, status) {
-		s.Status = status
-		if err := r.save(ctx, "Sequence", &s); err != nil {
-			return ctrl.Result{}, err
-		}
+	if err := status.Save(ctx, r.Client, &s, &s.Status, DecideSequence(in)); err != nil {
+		return ctrl.Result{}, err
 	}
 	return again(in.Channels, in.Subscriptions), nil
 }
@@ -60,11 +58,8 @@ func (r *Reconciler) Parallel(ctx context.Context, request ctrl.Request) (ctrl.R
 			return ctrl.Result{}, fmt.Errorf("Parallel %s: %w", request, err)
 		}
 	}
-	if status := DecideParallel(in); !equality.Semantic.DeepEqual(p.Status, status) {
-		p.Status = status
-		if err := r.save(ctx, "Parallel", &p); err != nil {
-			return ctrl.Result{}, err
-		}
+	if err := status.Save(ctx, r.Client, &p, &p.Status, DecideParallel(in)); err != nil {
+		return ctrl.Result{}, err
 	}
 	return again(in.Channels, in.Subscriptions), nil
 }

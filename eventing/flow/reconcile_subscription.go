@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -15,6 +14,7 @@ import (
 	messagingv1 "ebb.dev/ebb/crds/messaging/v1"
 	"ebb.dev/ebb/eventing/destination"
 	"ebb.dev/ebb/eventing/model"
+	"ebb.dev/ebb/eventing/status"
 )
 
 // Subscription reconciles one Subscription.
@@ -23,7 +23,7 @@ func (r *Reconciler) Subscription(ctx context.Context, request ctrl.Request) (ct
 	if err := r.Client.Get(ctx, request.NamespacedName, &s); client.IgnoreNotFound(err) != nil {
 		return ctrl.Result{}, fmt.Errorf("read Subscription %s: %w", request, err)
 	} else if err != nil || s.DeletionTimestamp != nil {
-		return ctrl.Result{}, r.dropReader(ctx, request.NamespacedName, reading{})
+		return ctrl.Result{}, r.Handed.DropReader(ctx, model.Subscription, request.NamespacedName)
 	}
 	in := SubscriptionInput{Subscription: &s, Now: r.Clock.Now()}
 	var err error
@@ -34,25 +34,22 @@ func (r *Reconciler) Subscription(ctx context.Context, request ctrl.Request) (ct
 	} else if err != nil {
 		return ctrl.Result{}, fmt.Errorf("Subscription %s: %w", request, err)
 	}
-	in.Subscriber = r.find(ctx, s.Spec.Subscriber, s.Namespace)
-	in.Reply = r.find(ctx, s.Spec.Reply, s.Namespace)
-	if s.Spec.Delivery != nil && given(s.Spec.Delivery.DeadLetterSink) {
-		in.DeadLetter = r.deadLetters(ctx, s.Spec.Delivery, s.Namespace)
+	in.Subscriber = r.Resolver.Find(ctx, s.Spec.Subscriber, s.Namespace)
+	in.Reply = r.Resolver.Find(ctx, s.Spec.Reply, s.Namespace)
+	if s.Spec.Delivery != nil && destination.Given(s.Spec.Delivery.DeadLetterSink) {
+		in.DeadLetter = r.Resolver.DeadLetters(ctx, s.Spec.Delivery, s.Namespace)
 	} else if in.Channel != nil {
-		in.DeadLetter = r.deadLetters(ctx, in.Channel.Spec.Delivery, in.Channel.Namespace)
+		in.DeadLetter = r.Resolver.DeadLetters(ctx, in.Channel.Spec.Delivery, in.Channel.Namespace)
 	}
-	if err := r.expose(ctx, in.Subscriber, in.Reply, in.DeadLetter); err != nil {
+	if err := r.Exposer.Subscribers(ctx, in.Subscriber.Service, in.Reply.Service, in.DeadLetter.Service); err != nil {
 		return ctrl.Result{}, fmt.Errorf("Subscription %s: %w", request, err)
 	}
 	d := DecideSubscription(in)
-	if err := r.hand(ctx, request.NamespacedName, d.Reader); err != nil {
+	if err := r.Handed.SetReader(ctx, model.Subscription, request.NamespacedName, d.Reader); err != nil {
 		return ctrl.Result{}, err
 	}
-	if !equality.Semantic.DeepEqual(s.Status, d.Status) {
-		s.Status = d.Status
-		if err := r.save(ctx, "Subscription", &s); err != nil {
-			return ctrl.Result{}, err
-		}
+	if err := status.Save(ctx, r.Client, &s, &s.Status, d.Status); err != nil {
+		return ctrl.Result{}, err
 	}
 	if in.NoChannel != nil || in.Subscriber.Err != nil || in.Reply.Err != nil || in.DeadLetter.Err != nil {
 		return ctrl.Result{RequeueAfter: lookAgain}, nil
@@ -106,33 +103,4 @@ func missing(ref duck.KReference, err error) error {
 		return &destination.Unresolved{Reason: "NotFound", Message: fmt.Sprintf("%s %s/%s does not exist", ref.Kind, ref.Namespace, ref.Name)}
 	}
 	return fmt.Errorf("read %s %s/%s: %w", ref.Kind, ref.Namespace, ref.Name, err)
-}
-
-// hand gives the plane a Subscription's reader, or takes it away where there is none.
-func (r *Reconciler) hand(ctx context.Context, name types.NamespacedName, reader *model.Reader) error {
-	var now reading
-	if reader != nil {
-		now = reading{reader.Stream, reader.ID}
-	}
-	if err := r.dropReader(ctx, name, now); err != nil || reader == nil {
-		return err
-	}
-	if err := r.Plane.SetReader(ctx, *reader); err != nil {
-		return fmt.Errorf("start the reader of Subscription %s: %w", name, err)
-	}
-	r.readers.keep(name, now)
-	return nil
-}
-
-// dropReader ends the reader that a name had, unless it is the one it has now.
-func (r *Reconciler) dropReader(ctx context.Context, name types.NamespacedName, now reading) error {
-	old, had := r.readers.other(name, now)
-	if !had {
-		return nil
-	}
-	if err := r.Plane.RemoveReader(ctx, old.stream, old.id); err != nil {
-		return fmt.Errorf("end the reader of Subscription %s: %w", name, err)
-	}
-	r.readers.forget(name, old)
-	return nil
 }

@@ -28,6 +28,7 @@ import (
 	messagingv1beta1 "ebb.dev/ebb/crds/messaging/v1beta1"
 	networking "ebb.dev/ebb/crds/networking/v1alpha1"
 	"ebb.dev/ebb/eventing/destination"
+	"ebb.dev/ebb/eventing/handed"
 	"ebb.dev/ebb/eventing/model"
 )
 
@@ -66,9 +67,11 @@ func (r *room) RemoveReader(_ context.Context, _ model.StreamID, id model.Reader
 // way makes Services and channels reachable as gateways that answer at once would.
 type way struct{ *room }
 
-func (w way) Subscriber(_ context.Context, service types.NamespacedName) error {
-	if service.Name != "" && !slices.Contains(w.reachable, service.Name) {
-		w.reachable = append(w.reachable, service.Name)
+func (w way) Subscribers(_ context.Context, services ...types.NamespacedName) error {
+	for _, service := range services {
+		if service.Name != "" && !slices.Contains(w.reachable, service.Name) {
+			w.reachable = append(w.reachable, service.Name)
+		}
 	}
 	return nil
 }
@@ -122,7 +125,7 @@ func newRoom(t *testing.T, objects ...client.Object) *room {
 		WithIndex(&messagingv1.Subscription{}, channelIndex, byChannel).
 		WithIndex(&messagingv1.Subscription{}, destinationIndex, byDestination).Build()
 	r.Reconciler = &Reconciler{
-		Client: c, Plane: r, Exposer: way{r}, ClusterDomain: "cluster.local", Gateway: "gateway.example", Clock: testclock.NewFakePassiveClock(now),
+		Client: c, Handed: handed.New(r), Exposer: way{r}, ClusterDomain: "cluster.local", Gateway: "gateway.example", Clock: testclock.NewFakePassiveClock(now),
 		Resolver: &destination.Resolver{Reader: c, Mapper: c.RESTMapper(), ClusterDomain: "cluster.local"},
 	}
 	return r

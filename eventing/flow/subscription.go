@@ -8,10 +8,8 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/utils/ptr"
 
 	"ebb.dev/ebb/crds/conditions"
-	"ebb.dev/ebb/crds/duck"
 	messagingv1 "ebb.dev/ebb/crds/messaging/v1"
 	"ebb.dev/ebb/eventing/broker"
 	"ebb.dev/ebb/eventing/destination"
@@ -30,9 +28,9 @@ type SubscriptionInput struct {
 	Channel   *Channelable
 	NoChannel error
 	// Subscriber and Reply are what those of the spec resolved to.
-	Subscriber, Reply broker.Found
+	Subscriber, Reply destination.Found
 	// DeadLetter is what its own dead letter sink resolved to, or else its channel's.
-	DeadLetter broker.Found
+	DeadLetter destination.Found
 	Now        time.Time
 }
 
@@ -67,7 +65,7 @@ func DecideSubscription(in SubscriptionInput) SubscriptionDecision {
 // physical is what the Subscription's destinations are, as far as they are known.
 func physical(in SubscriptionInput) messagingv1.SubscriptionStatusPhysicalSubscription {
 	var out messagingv1.SubscriptionStatusPhysicalSubscription
-	set := func(found broker.Found, uri, certificates, audience **string) {
+	set := func(found destination.Found, uri, certificates, audience **string) {
 		if found.Err == nil && found.URL != "" {
 			*uri, *certificates, *audience = &found.URL, found.CACerts, found.Audience
 		}
@@ -85,7 +83,7 @@ func unresolved(in SubscriptionInput) (reason string, err error) {
 	}
 	for _, one := range []struct {
 		reason, field string
-		found         broker.Found
+		found         destination.Found
 	}{
 		{"SubscriberResolveFailed", "spec.subscriber", in.Subscriber},
 		{"ReplyResolveFailed", "spec.reply", in.Reply},
@@ -130,7 +128,7 @@ func (d *SubscriptionDecision) reader(in SubscriptionInput, resolved bool, marks
 	r.Delivery = delivery
 	err = errors.Join(err, broker.Pace(r, s.Annotations))
 	if in.DeadLetter.Err == nil {
-		r.Delivery.DeadLetter = destinationOf(in.DeadLetter.Resolved)
+		r.Delivery.DeadLetter = in.DeadLetter.Destination()
 	}
 	if err != nil {
 		marks.MarkFalse(messagingv1.SubscriptionConditionAddedToChannel, "NotSubscribed", err.Error())
@@ -142,15 +140,8 @@ func (d *SubscriptionDecision) reader(in SubscriptionInput, resolved bool, marks
 	case !resolved:
 	case in.Subscriber.URL == "":
 		// Nobody answers, so the events themselves go on to where answers would.
-		r.Subscriber = destinationOf(in.Reply.Resolved)
+		r.Subscriber = in.Reply.Destination()
 	default:
-		r.Subscriber, r.Reply = destinationOf(in.Subscriber.Resolved), destinationOf(in.Reply.Resolved)
+		r.Subscriber, r.Reply = in.Subscriber.Destination(), in.Reply.Destination()
 	}
 }
-
-func destinationOf(r destination.Resolved) model.Destination {
-	return model.Destination{URL: r.URL, CACerts: ptr.Deref(r.CACerts, ""), Audience: ptr.Deref(r.Audience, "")}
-}
-
-// given reports whether a destination names anything.
-func given(d *duck.Destination) bool { return d != nil && (d.Ref != nil || d.URI != nil) }

@@ -108,7 +108,7 @@ type Delivery struct {
 	RetryAfterMax *time.Duration
 	// Timeout bounds one attempt.
 	Timeout time.Duration
-	// DeadLetter gets what could not be delivered; without a URL it is dropped, counted and logged.
+	// DeadLetter gets what could not be delivered; without a URL it is kept on the reader's own list of dead letters.
 	DeadLetter Destination
 	// Structured sends events in structured mode.
 	Structured bool

@@ -54,14 +54,7 @@ func (r *Reach) Ingress(ctx context.Context) (ready bool, why string) {
 	if err := r.Client.Get(ctx, ingressName, &ingress); err != nil {
 		return false, fmt.Sprintf("the route to it: %v", err)
 	}
-	switch c := ingress.Status.GetCondition(networking.IngressConditionReady); {
-	case c.IsTrue():
-		return true, ""
-	case c == nil:
-		return false, "no gateway has answered for the route to it yet"
-	default:
-		return false, fmt.Sprintf("the route to it: %s %s", c.Reason, c.Message)
-	}
+	return exposure.Reached(&ingress)
 }
 
 // Subscriber makes the gateways lead to a Service; it does nothing for a zero name. A Service that is another name for something else, as
@@ -71,13 +64,27 @@ func (r *Reach) Subscriber(ctx context.Context, name types.NamespacedName) error
 		return nil
 	}
 	var service corev1.Service
-	if err := r.Client.Get(ctx, name, &service); err != nil {
-		return client.IgnoreNotFound(err)
-	}
-	if service.Spec.Type == corev1.ServiceTypeExternalName {
+	err := r.Client.Get(ctx, name, &service)
+	if apierrors.IsNotFound(err) || err == nil && service.Spec.Type == corev1.ServiceTypeExternalName {
 		return nil
 	}
-	return r.ensure(ctx, exposure.ToSubscriber(&service, r.ClusterDomain))
+	if err == nil {
+		err = r.ensure(ctx, exposure.ToSubscriber(&service, r.ClusterDomain))
+	}
+	if err != nil {
+		return fmt.Errorf("make Service %s reachable: %w", name, err)
+	}
+	return nil
+}
+
+// Subscribers makes the gateways lead to several Services, as Subscriber does.
+func (r *Reach) Subscribers(ctx context.Context, names ...types.NamespacedName) error {
+	for _, name := range names {
+		if err := r.Subscriber(ctx, name); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Channel makes a channel's host lead to the ingress.

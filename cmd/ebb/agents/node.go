@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"strconv"
 	"time"
@@ -14,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"ebb.dev/ebb/cmd/ebb/serve"
 	"ebb.dev/ebb/deploy/envoy/bootstrap"
 	"ebb.dev/ebb/xds/agent/agentpb"
 	"ebb.dev/ebb/xds/build"
@@ -124,11 +124,7 @@ func (o NodeOptions) announce(ctx context.Context) error {
 // serveDrain answers preStop hooks: GET /drain?namespace=N&revision=R returns when the pods of the revision that are
 // being deleted on this node are through. The kubelet waits for the answer before it stops the containers.
 func serveDrain(ctx context.Context, address string, drain func(context.Context, *agentpb.DrainRequest) error) error {
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
-	if err != nil {
-		return fmt.Errorf("listen for preStop hooks: %w", err)
-	}
-	server := &http.Server{ReadHeaderTimeout: 5 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		query := r.URL.Query()
 		request := &agentpb.DrainRequest{Namespace: query.Get("namespace"), Revision: query.Get("revision")}
 		if within, err := time.ParseDuration(query.Get("within")); err == nil {
@@ -137,26 +133,17 @@ func serveDrain(ctx context.Context, address string, drain func(context.Context,
 		if err := drain(r.Context(), request); err != nil {
 			http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		}
-	})}
-	stop := context.AfterFunc(ctx, func() { server.Close() })
-	defer stop()
-	if err := server.Serve(listener); err != nil && !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("serve preStop hooks on %s: %w", address, err)
+	})
+	if err := serve.ListenHTTP(ctx, address, handler, serve.Options{}); err != nil {
+		return fmt.Errorf("answer preStop hooks: %w", err)
 	}
 	return nil
 }
 
 // ServeImages is the machine's image registry: containerd asks it before any other.
 func ServeImages(ctx context.Context, address string, registry http.Handler) error {
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
-	if err != nil {
-		return fmt.Errorf("listen as the image registry: %w", err)
-	}
-	server := &http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: registry}
-	stop := context.AfterFunc(ctx, func() { server.Close() })
-	defer stop()
-	if err := server.Serve(listener); err != nil && !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("serve images on %s: %w", address, err)
+	if err := serve.ListenHTTP(ctx, address, registry, serve.Options{}); err != nil {
+		return fmt.Errorf("be the image registry: %w", err)
 	}
 	return nil
 }

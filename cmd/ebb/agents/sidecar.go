@@ -5,13 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"ebb.dev/ebb/cmd/ebb/serve"
 	"ebb.dev/ebb/deploy/envoy/bootstrap"
 	"ebb.dev/ebb/deploy/envoy/runner"
 	"ebb.dev/ebb/xds/agent"
@@ -60,15 +60,8 @@ type sidecarPage struct {
 }
 
 func (p *sidecarPage) serve(ctx context.Context, address string) error {
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
-	if err != nil {
-		return fmt.Errorf("listen for the kubelet: %w", err)
-	}
-	server := &http.Server{ReadHeaderTimeout: 5 * time.Second, Handler: p.handler()}
-	stop := context.AfterFunc(ctx, func() { server.Close() })
-	defer stop()
-	if err := server.Serve(listener); err != nil && !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("serve the kubelet on %s: %w", address, err)
+	if err := serve.ListenHTTP(ctx, address, p.handler(), serve.Options{}); err != nil {
+		return fmt.Errorf("answer the kubelet: %w", err)
 	}
 	return nil
 }

@@ -1,11 +1,12 @@
 package broker
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"ebb.dev/ebb/cmd/ebb/serve"
 )
 
 // debug serves what a person or a probe looks at.
@@ -21,12 +22,7 @@ func (p *process) debug() http.Handler {
 		fmt.Fprintln(w, "ok")
 	})
 	mux.HandleFunc("GET /debug/readers", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		encoder := json.NewEncoder(w)
-		encoder.SetIndent("", "  ")
-		if err := encoder.Encode(p.dispatcher.Snapshot()); err != nil {
-			p.Log.Warn("debug page not written", "error", err)
-		}
+		serve.JSON(w, p.dispatcher.Snapshot())
 	})
 	p.events().routes(mux)
 	return mux

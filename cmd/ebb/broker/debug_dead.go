@@ -13,6 +13,7 @@ import (
 
 	"ebb.dev/ebb/eventing/dispatch"
 	"ebb.dev/ebb/eventing/dispatch/decide"
+	"ebb.dev/ebb/eventing/extension"
 	"ebb.dev/ebb/eventing/log"
 	"ebb.dev/ebb/eventing/model"
 )
@@ -62,7 +63,7 @@ func note(at log.Position, now time.Time) *event.Event {
 
 // noted is the position that a note is about; false for dead events.
 func noted(e *event.Event) (log.Position, bool) {
-	if _, dead := e.Extensions()[decide.ErrorCode]; dead || e.Type() != noteType || e.Source() != noteSource {
+	if _, dead := e.Extensions()[extension.ErrorCode]; dead || e.Type() != noteType || e.Source() != noteSource {
 		return 0, false
 	}
 	at, err := strconv.ParseUint(e.Subject(), 10, 64)
@@ -125,8 +126,8 @@ func deadEvent(record log.Record, full bool) (DeadEvent, error) {
 	s, err := stored(record, full)
 	d := DeadEvent{Stored: s}
 	extensions := record.Event.Extensions()
-	d.Destination, d.Reason = text(extensions[decide.ErrorDest]), text(extensions[decide.ErrorData])
-	if code, err := types.ToInteger(extensions[decide.ErrorCode]); err == nil {
+	d.Destination, d.Reason = text(extensions[extension.ErrorDest]), text(extensions[extension.ErrorData])
+	if code, ok := extension.Integer(record.Event, extension.ErrorCode); ok {
 		d.Code = int(code)
 	}
 	return d, err

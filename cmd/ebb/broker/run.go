@@ -5,11 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"net/netip"
-	"os"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -32,6 +29,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
+	"ebb.dev/ebb/cmd/ebb/serve"
 	"ebb.dev/ebb/crds"
 	brokers "ebb.dev/ebb/eventing/broker"
 	"ebb.dev/ebb/eventing/destination"
@@ -39,6 +37,7 @@ import (
 	"ebb.dev/ebb/eventing/dispatch/send"
 	"ebb.dev/ebb/eventing/exposure"
 	"ebb.dev/ebb/eventing/flow"
+	"ebb.dev/ebb/eventing/handed"
 	"ebb.dev/ebb/eventing/ingress"
 	"ebb.dev/ebb/eventing/log/jetstream"
 	"ebb.dev/ebb/eventing/model"
@@ -124,10 +123,10 @@ func (p *process) assemble(ctx context.Context) error {
 	resolver := &destination.Resolver{Reader: c, Mapper: p.manager.GetRESTMapper(), ClusterDomain: p.ClusterDomain}
 	events := &plane{log: p.log, dispatcher: p.dispatcher, streams: p.streams}
 	controllers := &brokers.Reconciler{
-		Client: c, Plane: events, Exposer: p.reach, Resolver: resolver, ClusterDomain: p.ClusterDomain, Clock: clock.RealClock{},
+		Client: c, Handed: handed.New(events), Exposer: p.reach, Resolver: resolver, ClusterDomain: p.ClusterDomain, Clock: clock.RealClock{},
 	}
 	flows := &flow.Reconciler{
-		Client: c, Plane: events, Exposer: p.reach, Resolver: resolver, ClusterDomain: p.ClusterDomain, Gateway: p.GatewayHost, Clock: clock.RealClock{},
+		Client: c, Handed: handed.New(events), Exposer: p.reach, Resolver: resolver, ClusterDomain: p.ClusterDomain, Gateway: p.GatewayHost, Clock: clock.RealClock{},
 	}
 	p.runner = schedule.NewRunner(ctx, p.send, clock.RealClock{}, p.Log)
 	sources := &timed.Reconciler{Client: c, Resolver: resolver, Exposer: p.reach, Runner: p.runner, Clock: clock.RealClock{}}
@@ -149,6 +148,9 @@ func (p *process) send(ctx context.Context, sink string, e event.Event) error {
 	return nil
 }
 
+// httpOptions are how the process answers: clients may speak HTTP/2 without TLS, and requests under way may be finished once it is to end.
+var httpOptions = serve.Options{Grace: 5 * time.Second, PlainHTTP2: true}
+
 // serve runs everything until the context ends: first the ingress closes, then what is in flight is waited for.
 func (p *process) serve(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -164,13 +166,13 @@ func (p *process) serve(ctx context.Context) error {
 	}
 	defer p.runner.Close()
 	if p.DebugListen != "" {
-		listener, err := listen(ctx, p.DebugListen)
+		listener, err := serve.Listen(ctx, p.DebugListen)
 		if err != nil {
 			return err
 		}
-		run("debug", func() error { return serveHTTP(ctx, listener, p.debug()) })
+		run("debug", func() error { return serve.HTTP(ctx, listener, p.debug(), httpOptions) })
 	}
-	listener, err := listen(ctx, p.Listen)
+	listener, err := serve.Listen(ctx, p.Listen)
 	if err != nil {
 		return err
 	}
@@ -179,7 +181,7 @@ func (p *process) serve(ctx context.Context) error {
 	if !p.manager.GetCache().WaitForCacheSync(ctx) {
 		return context.Cause(ctx)
 	}
-	run("ingress", func() error { return serveHTTP(ctx, listener, p.ingress) })
+	run("ingress", func() error { return serve.HTTP(ctx, listener, p.ingress, httpOptions) })
 	if err := p.announce(ctx, listener.Addr()); err != nil {
 		return err
 	}
@@ -212,46 +214,5 @@ func (p *process) announce(ctx context.Context, at net.Addr) error {
 	if err := p.reach.Announce(ctx, p.Advertise, port); err != nil {
 		return fmt.Errorf("announce the ingress in %s: %w", exposure.Namespace, err)
 	}
-	return nil
-}
-
-// listen opens "host:port" or "unix:PATH".
-func listen(ctx context.Context, address string) (net.Listener, error) {
-	network, where := "tcp", address
-	if path, ok := strings.CutPrefix(address, "unix:"); ok {
-		network, where = "unix", path
-		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return nil, fmt.Errorf("clear %s: %w", path, err)
-		}
-	}
-	listener, err := (&net.ListenConfig{}).Listen(ctx, network, where)
-	if err != nil {
-		return nil, fmt.Errorf("listen on %s: %w", address, err)
-	}
-	return listener, nil
-}
-
-// closeWithin is how long requests under way may take once the process is to end.
-const closeWithin = 5 * time.Second
-
-func serveHTTP(ctx context.Context, listener net.Listener, handler http.Handler) error {
-	protocols := &http.Protocols{}
-	protocols.SetHTTP1(true)
-	protocols.SetUnencryptedHTTP2(true)
-	s := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, Protocols: protocols}
-	closed := make(chan struct{})
-	go func() {
-		defer close(closed)
-		<-ctx.Done()
-		within, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeWithin)
-		defer cancel()
-		if s.Shutdown(within) != nil {
-			s.Close()
-		}
-	}()
-	if err := s.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-		return err
-	}
-	<-closed
 	return nil
 }

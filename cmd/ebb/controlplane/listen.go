@@ -5,16 +5,18 @@ import (
 	"errors"
 	"net"
 	"sync"
+
+	"ebb.dev/ebb/cmd/ebb/serve"
 )
 
 // listenAll opens several addresses as one listener.
 func listenAll(ctx context.Context, addresses []string) (net.Listener, error) {
 	if len(addresses) == 1 {
-		return listen(ctx, addresses[0])
+		return serve.Listen(ctx, addresses[0])
 	}
 	j := &joined{accepted: make(chan accepted), closed: make(chan struct{})}
 	for _, address := range addresses {
-		listener, err := listen(ctx, address)
+		listener, err := serve.Listen(ctx, address)
 		if err != nil {
 			return nil, errors.Join(err, j.Close())
 		}

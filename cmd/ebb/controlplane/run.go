@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"sync/atomic"
 	"time"
 
@@ -30,6 +29,7 @@ import (
 	"ebb.dev/ebb/autoscale/scale"
 	"ebb.dev/ebb/autoscale/signal"
 	"ebb.dev/ebb/autoscale/target"
+	"ebb.dev/ebb/cmd/ebb/serve"
 	"ebb.dev/ebb/crds"
 	"ebb.dev/ebb/crds/admission"
 	"ebb.dev/ebb/crds/autoscaling"
@@ -255,12 +255,12 @@ func (c *controlPlane) serve(ctx context.Context) error {
 		return err
 	}
 	if c.DebugListen != "" {
-		listener, err := listen(ctx, c.DebugListen)
+		listener, err := serve.Listen(ctx, c.DebugListen)
 		if err != nil {
 			return err
 		}
 		run("debug", func() error {
-			return serveHTTP(ctx, listener, debug(c.registry, c.plane, c.scaling.engine, c.phases, c.readiness))
+			return serve.HTTP(ctx, listener, debug(c.registry, c.plane, c.scaling.engine, c.phases, c.readiness), serve.Options{})
 		})
 	}
 	// Admission is up before any reconciler writes.
@@ -369,11 +369,4 @@ func (c *controlPlane) publishTrust(ctx context.Context) error {
 		return nil
 	}
 	return writeTrust(ctx, c.uncached(), systemNamespaces[0], c.rootsPEM())
-}
-
-func removeSocket(path string) error {
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("clear %s: %w", path, err)
-	}
-	return nil
 }

@@ -7,7 +7,6 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"encoding/pem"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -19,6 +18,7 @@ import (
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"ebb.dev/ebb/cmd/ebb/serve"
 	"ebb.dev/ebb/crds/admission"
 	"ebb.dev/ebb/xds/identity"
 	"ebb.dev/ebb/xds/model"
@@ -36,16 +36,8 @@ type webhookServer struct {
 }
 
 func (w *webhookServer) serve(ctx context.Context, listener net.Listener, handler http.Handler) error {
-	server := &http.Server{
-		Handler: handler, ReadHeaderTimeout: 10 * time.Second,
-		TLSConfig: &tls.Config{MinVersion: tls.VersionTLS13, GetCertificate: w.get},
-	}
-	stop := context.AfterFunc(ctx, func() { server.Close() })
-	defer stop()
-	if err := server.ServeTLS(listener, "", ""); err != nil && !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("serve admission on %s: %w", listener.Addr(), err)
-	}
-	return nil
+	config := &tls.Config{MinVersion: tls.VersionTLS13, GetCertificate: w.get}
+	return serve.HTTP(ctx, listener, handler, serve.Options{TLS: config})
 }
 
 // get makes the certificate and renews it at half of its life.
@@ -75,17 +67,17 @@ func (w *webhookServer) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 func listenAgain(ctx context.Context, c client.Client, address string) (net.Listener, error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil || port != "0" {
-		return listen(ctx, address)
+		return serve.Listen(ctx, address)
 	}
 	var have admissionregistrationv1.MutatingWebhookConfiguration
 	if err := c.Get(ctx, client.ObjectKey{Name: admission.MutatingName}, &have); err == nil && len(have.Webhooks) > 0 {
 		if recorded, err := url.Parse(ptr.Deref(have.Webhooks[0].ClientConfig.URL, "")); err == nil && recorded.Port() != "" {
-			if listener, err := listen(ctx, net.JoinHostPort(host, recorded.Port())); err == nil {
+			if listener, err := serve.Listen(ctx, net.JoinHostPort(host, recorded.Port())); err == nil {
 				return listener, nil
 			}
 		}
 	}
-	return listen(ctx, address)
+	return serve.Listen(ctx, address)
 }
 
 // localWebhook is the name in the certificate of a webhook that is served on loopback.

@@ -61,6 +61,8 @@ func FuzzSchedule(f *testing.F) {
 	f.Add("@daily", "Asia/Tokyo")
 	f.Add("0 0 L * *", "")
 	f.Add("0 0 * * 5#2", "")
+	f.Add("*/5 0-3 1,2 * MON", "")
+	f.Add("0 0 31 2 *", "")
 	f.Fuzz(func(t *testing.T, expression, zone string) {
 		s, err := Parse(expression, zone)
 		if err != nil {

@@ -5,21 +5,18 @@ import (
 	"unicode/utf8"
 
 	"github.com/cloudevents/sdk-go/v2/event"
-	"github.com/cloudevents/sdk-go/v2/types"
+
+	"ebb.dev/ebb/eventing/extension"
 )
 
-// The extensions that are ours to read and write.
+// The extensions that dispatching reads and writes.
 const (
-	TTL       = "knativebrokerttl"
-	ErrorDest = "knativeerrordest"
-	ErrorCode = "knativeerrorcode"
-	ErrorData = "knativeerrordata"
-	// PartitionKey names the group that an event keeps its order in.
-	PartitionKey = "partitionkey"
+	TTL          = extension.TTL
+	ErrorDest    = extension.ErrorDest
+	ErrorCode    = extension.ErrorCode
+	ErrorData    = extension.ErrorData
+	PartitionKey = extension.PartitionKey
 )
-
-// FullTTL is how many hops an event has that names none.
-const FullTTL = 255
 
 // errorDataBytes is as much of a refusal as a dead letter carries.
 const errorDataBytes = 1024
@@ -42,28 +39,15 @@ func Outgoing(e *event.Event) *event.Event {
 	return c
 }
 
-// Hops is how often an event may still enter a broker.
-func Hops(e *event.Event) int {
-	value, has := e.Extensions()[TTL]
-	if !has {
-		return FullTTL
-	}
-	n, err := types.ToInteger(value)
-	if err != nil {
-		return FullTTL
-	}
-	return int(n)
-}
-
 // Reentry is a reply as it goes back into the broker: with one hop less than the event it answers, whatever the subscriber put there. ok is
 // false when no hop is left.
 func Reentry(answered, reply *event.Event) (e *event.Event, ok bool) {
-	left := Hops(answered) - 1
-	if left <= 0 {
+	left, _ := extension.Hops(answered)
+	if left--; left <= 0 {
 		return nil, false
 	}
 	c := Copy(reply)
-	c.SetExtension(TTL, int32(left))
+	c.SetExtension(TTL, left)
 	return c, true
 }
 

@@ -9,13 +9,15 @@ import (
 
 	"github.com/cloudevents/sdk-go/v2/event"
 	"k8s.io/utils/clock"
+
+	cron "ebb.dev/ebb/crds/sources/schedule"
 )
 
 // Job is what is sent, where and when. It is not changed after it was handed over.
 type Job struct {
 	// ID names the job for its life.
 	ID string
-	// Expression and Zone say when.
+	// Expression and Zone say when, as crds/sources/schedule reads them.
 	Expression, Zone string
 	// Event is sent with an id and a time of its own each time.
 	Event event.Event
@@ -100,8 +102,13 @@ func (r *Runner) Close() {
 }
 
 func (r *Runner) run(ctx context.Context, job Job) {
+	times, err := cron.Parse(job.Expression, job.Zone)
+	if err != nil {
+		r.log.Error("schedule cannot be read", "job", job.ID, "expression", job.Expression, "zone", job.Zone, "error", err)
+		return
+	}
 	for at := r.clock.Now(); ; {
-		next, err := Next(job.Expression, job.Zone, at)
+		next, err := times.Next(at)
 		if err != nil {
 			r.log.Error("schedule has no next time", "job", job.ID, "error", err)
 			return
@@ -113,7 +120,7 @@ func (r *Runner) run(ctx context.Context, job Job) {
 			return
 		case <-timer.C():
 		}
-		r.fire(ctx, job, next)
+		r.fire(ctx, job, times, next)
 		// What became due while this one was being sent is left out, as a cron daemon does.
 		if at = r.clock.Now(); at.Before(next) {
 			at = next
@@ -122,11 +129,11 @@ func (r *Runner) run(ctx context.Context, job Job) {
 }
 
 // fire sends the event of one time until it is accepted or the next one is due.
-func (r *Runner) fire(ctx context.Context, job Job, due time.Time) {
+func (r *Runner) fire(ctx context.Context, job Job, times *cron.Schedule, due time.Time) {
 	e := job.Event.Clone()
 	e.SetID(fmt.Sprintf("%s-%d", job.ID, due.Unix()))
 	e.SetTime(due.UTC())
-	until, err := Next(job.Expression, job.Zone, due)
+	until, err := times.Next(due)
 	if err != nil {
 		until = due.Add(time.Minute)
 	}

@@ -14,15 +14,15 @@ import (
 // body is what an event carries.
 type body struct{ contentType, data, base64 string }
 
-// ping is the event of a PingSource, as Knative's sends it.
-func ping(p *sourcesv1.PingSource) (event.Event, error) {
+// pingEvent is the event of a PingSource, as Knative's sends it.
+func pingEvent(p *sourcesv1.PingSource) (event.Event, error) {
 	e, err := made(sourcesv1.PingSourceEventType, fmt.Sprintf("/apis/v1/namespaces/%s/pingsources/%s", p.Namespace, p.Name),
 		body{p.Spec.ContentType, p.Spec.Data, p.Spec.DataBase64})
 	return overridden(e, p.Spec.CloudEventOverrides), err
 }
 
-// cron is the event of a CronJobSource, as Knative's sent it: JSON, whatever the data is.
-func cron(c *sourcesv1.CronJobSource) (event.Event, error) {
+// cronJobEvent is the event of a CronJobSource, as Knative's sent it: JSON, whatever the data is.
+func cronJobEvent(c *sourcesv1.CronJobSource) (event.Event, error) {
 	b := body{c.Spec.ContentType, c.Spec.Data, c.Spec.DataBase64}
 	if b.contentType == "" && b.base64 == "" {
 		b.contentType = "application/json"

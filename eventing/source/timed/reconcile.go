@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/cloudevents/sdk-go/v2/event"
-	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
@@ -17,9 +16,11 @@ import (
 
 	"ebb.dev/ebb/crds/conditions"
 	"ebb.dev/ebb/crds/duck"
+	cron "ebb.dev/ebb/crds/sources/schedule"
 	sourcesv1 "ebb.dev/ebb/crds/sources/v1"
 	"ebb.dev/ebb/eventing/destination"
 	"ebb.dev/ebb/eventing/source/schedule"
+	"ebb.dev/ebb/eventing/status"
 )
 
 // lookAgain is how soon a sink is looked for again; one that is there is looked at again after settled, for it may move.
@@ -74,19 +75,16 @@ func (r *Reconciler) ping(ctx context.Context, request ctrl.Request) (ctrl.Resul
 	if gone, err := r.gone(ctx, request, &p, id); gone || err != nil {
 		return ctrl.Result{}, err
 	}
-	before := p.Status.DeepCopy()
-	e, err := ping(&p)
+	now := p.Status.DeepCopy()
+	e, err := pingEvent(&p)
 	result, err := r.run(ctx, id, timer{
 		object: &p, expression: p.Spec.Schedule, zone: p.Spec.Timezone, sink: p.Spec.Sink, event: e, err: err,
-		status: &p.Status.SourceStatus, marks: p.Status.Mark(metav1.NewTime(r.Clock.Now())),
+		status: &now.SourceStatus, marks: now.Mark(metav1.NewTime(r.Clock.Now())),
 		provided: sourcesv1.PingSourceConditionSinkProvided, deployed: sourcesv1.PingSourceConditionDeployed,
 		account: sourcesv1.PingSourceConditionOIDCIdentityCreated,
 	})
-	p.Status.Status.KeepTransitionTimes(&before.Status)
-	if equality.Semantic.DeepEqual(before, &p.Status) {
-		return result, err
-	}
-	return result, errors.Join(err, r.write(ctx, &p))
+	now.Status.KeepTransitionTimes(&p.Status.Status)
+	return result, errors.Join(err, status.Save(ctx, r.Client, &p, &p.Status, *now))
 }
 
 func (r *Reconciler) cron(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
@@ -95,19 +93,16 @@ func (r *Reconciler) cron(ctx context.Context, request ctrl.Request) (ctrl.Resul
 	if gone, err := r.gone(ctx, request, &c, id); gone || err != nil {
 		return ctrl.Result{}, err
 	}
-	before := c.Status.DeepCopy()
-	e, err := cron(&c)
+	now := c.Status.DeepCopy()
+	e, err := cronJobEvent(&c)
 	result, err := r.run(ctx, id, timer{
 		object: &c, expression: c.Spec.Schedule, zone: c.Spec.Timezone, sink: c.Spec.Sink, event: e, err: err,
-		status: &c.Status.SourceStatus, marks: c.Status.Mark(metav1.NewTime(r.Clock.Now())),
+		status: &now.SourceStatus, marks: now.Mark(metav1.NewTime(r.Clock.Now())),
 		provided: sourcesv1.CronJobSourceConditionSinkProvided, deployed: sourcesv1.CronJobSourceConditionDeployed,
 		account: sourcesv1.CronJobSourceConditionOIDCIdentityCreated,
 	})
-	c.Status.Status.KeepTransitionTimes(&before.Status)
-	if equality.Semantic.DeepEqual(before, &c.Status) {
-		return result, err
-	}
-	return result, errors.Join(err, r.write(ctx, &c))
+	now.Status.KeepTransitionTimes(&c.Status.Status)
+	return result, errors.Join(err, status.Save(ctx, r.Client, &c, &c.Status, *now))
 }
 
 // gone reads an object and ends its job if it is no more.
@@ -130,7 +125,7 @@ func (r *Reconciler) run(ctx context.Context, id string, t timer) (ctrl.Result, 
 	t.marks.MarkTrueWithReason(t.account, "AuthenticationDisabled", "")
 	t.status.SinkURI, t.status.SinkCACerts, t.status.SinkAudience, t.status.CloudEventAttributes = nil, nil, nil, nil
 	if t.err == nil {
-		t.err = schedule.Check(t.expression, t.zone)
+		t.err = readable(t.expression, t.zone)
 	}
 	if t.err != nil {
 		r.Runner.Remove(id)
@@ -159,9 +154,10 @@ func (r *Reconciler) run(ctx context.Context, id string, t timer) (ctrl.Result, 
 	return ctrl.Result{RequeueAfter: settled}, nil
 }
 
-func (r *Reconciler) write(ctx context.Context, object client.Object) error {
-	if err := r.Client.Status().Update(ctx, object); client.IgnoreNotFound(err) != nil {
-		return fmt.Errorf("write the status of %s/%s: %w", object.GetNamespace(), object.GetName(), err)
+// readable says what is wrong with a schedule that came past admission.
+func readable(expression, zone string) error {
+	if _, err := cron.Parse(expression, zone); err != nil {
+		return fmt.Errorf("spec.schedule %q, spec.timezone %q: %w", expression, zone, err)
 	}
 	return nil
 }
