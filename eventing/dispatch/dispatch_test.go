@@ -219,8 +219,9 @@ func TestConcurrencyAndRateAreKept(t *testing.T) {
 	reader.Concurrency = 3
 	r := run(t, Options{Log: m, Clock: c}, reader)
 	publish(t, m, numbered(1, 20)...)
-	s.waitFor(t, 3)
 	eventually(t, "all are open", func() bool { return r.look(reader.ID).Open == 20 })
+	c.Step(headStart)
+	s.waitFor(t, 3)
 	if now := r.look(reader.ID); now.InFlight != 3 {
 		t.Errorf("%+v", now)
 	}

@@ -40,6 +40,7 @@ type reader struct {
 	bytes int64
 	busy  int
 	pace  pace
+	turns turns
 	// asideAt is the greatest position of an event stored apart that the window knew.
 	asideAt log.Position
 	timer   clock.Timer
@@ -288,9 +289,11 @@ func (r *reader) empty() {
 	r.events = nil
 }
 
-// limit is how many deliveries may be under way.
+// limit is how many deliveries may be under way. r.mu is held.
 func (r *reader) limit() int {
 	switch {
+	case !r.spec.Ordered && !r.turns.overlap:
+		return 1
 	case r.spec.Concurrency > 0:
 		return r.spec.Concurrency
 	default:
@@ -313,13 +316,29 @@ func (r *reader) pump() {
 		r.wakeAt(at)
 		return
 	}
+	if r.busy == 0 {
+		r.turns.resume(now)
+	}
+	if begun := r.start(now); !r.spec.Ordered && r.window.Ready(now, begun+1) > begun {
+		if at, overlap := r.turns.crowd(now); overlap {
+			r.start(now)
+		} else {
+			r.wakeAt(at)
+		}
+	}
+	r.arm()
+}
+
+// start adds workers as far as there is work and they may overlap. r.mu is held.
+func (r *reader) start(now time.Time) (begun int) {
 	if free := r.limit() - r.busy; free > 0 {
-		for range r.window.Ready(now, free) {
+		begun = r.window.Ready(now, free)
+		for range begun {
 			r.busy++
 			r.workers.Go(r.work)
 		}
 	}
-	r.arm()
+	return begun
 }
 
 // arm sets the timer for the next position that is due. r.mu is held.
@@ -370,6 +389,7 @@ func (r *reader) next() (j job, ok bool) {
 	}
 	now := r.d.Clock.Now()
 	if _, waits := r.window.Wait(); !waits {
+		r.turns.drained(now, r.busy == 1)
 		return job{}, false
 	}
 	if at, free := r.pace.take(now, r.spec.Rate); !free {
@@ -379,6 +399,7 @@ func (r *reader) next() (j job, ok bool) {
 	item, ok := r.window.Next(now)
 	if !ok {
 		r.pace.giveBack(r.spec.Rate)
+		r.turns.drained(now, r.busy == 1)
 		r.arm()
 		return job{}, false
 	}

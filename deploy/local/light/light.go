@@ -204,13 +204,13 @@ func (n *node) run(ctx context.Context) error {
 	eventsCtx, stopEvents := context.WithCancel(context.WithoutCancel(ctx))
 	go func() { defer close(eventsDone); n.events.run(eventsCtx) }()
 	defer func() { stopEvents(); <-eventsDone }()
+	m := newManager(n) // before the watches, which tell it of changes
 	if err := n.objects.start(ctx); err != nil {
 		return err
 	}
 	if err := n.register(ctx); err != nil {
 		return err
 	}
-	m := newManager(n)
 	failed := make(chan error, 2)
 	if n.api != nil {
 		server, err := n.newAPIServer(m)
