@@ -83,6 +83,9 @@ func (d *decider) decide() {
 	case latest == nil:
 		latest = d.newRevision()
 		d.Plan.Create = append(d.Plan.Create, latest)
+	case apply.Leftover(latest, d.Configuration, configurationKind):
+		d.Plan.Clear(latest)
+		return
 	case !d.matches(latest):
 		taken := apierrors.NewAlreadyExists(servingv1.Resource("revisions"), latest.Name)
 		d.marks.RevisionCreationFailed(taken.Error())

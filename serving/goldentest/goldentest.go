@@ -90,10 +90,14 @@ func Run(t *testing.T, decide func(t *testing.T, c *Case) any) {
 }
 
 // Again holds that what has been decided and done is not decided again: it carries out the plan of every case and calls decide once more,
-// which must plan nothing.
+// which must plan nothing. What is in the way is deleted first and its name taken with the decision after it: that one is carried out too.
 func Again(t *testing.T, decide func(t *testing.T, c *Case) apply.Plan) {
 	each(t, func(t *testing.T, _ string, c *Case) {
-		c.carryOut(t, decide(t, c))
+		first := decide(t, c)
+		c.carryOut(t, first)
+		for range len(first.Delete) {
+			c.carryOut(t, decide(t, c))
+		}
 		if again := decide(t, c); !again.Empty() {
 			shown, err := yaml.Marshal(Show(t, again, nil))
 			if err != nil {

@@ -9,6 +9,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
 	"ebb.dev/ebb/crds/autoscaling"
 	autoscalingv1alpha1 "ebb.dev/ebb/crds/autoscaling/v1alpha1"
 	"ebb.dev/ebb/crds/conditions"
@@ -70,9 +72,11 @@ func Decide(in Input) Decision {
 	d.Status.LogURL = in.Config.Observability.RevisionLogURL(string(in.Revision.UID))
 	if d.images() {
 		d.imagesFound()
-		d.deployment()
-		d.service()
-		d.podAutoscaler()
+		if d.cleared() {
+			d.deployment()
+			d.service()
+			d.podAutoscaler()
+		}
 	}
 	d.finish()
 	return d.Decision
@@ -165,6 +169,26 @@ func (d *decider) deployment() {
 		}
 		d.propagateDeployment(have)
 	}
+}
+
+// cleared clears away what a Revision left whose name this one has taken over. It reports whether there was nothing.
+func (d *decider) cleared() bool {
+	var left []client.Object
+	if have := d.Deployment; have != nil && apply.Leftover(have, d.Revision, workload.RevisionKind) {
+		left = append(left, have)
+	}
+	if have := d.Service; have != nil && apply.Leftover(have, d.Revision, workload.RevisionKind) {
+		left = append(left, have)
+	}
+	if have := d.PodAutoscaler; have != nil && apply.Leftover(have, d.Revision, workload.RevisionKind) {
+		left = append(left, have)
+	}
+	for _, child := range left {
+		d.Plan.Clear(child)
+		d.marks.ResourcesAvailableUnknown(servingv1.ReasonDeploying, "")
+		d.marks.ContainerHealthyUnknown(servingv1.ReasonDeploying, "")
+	}
+	return len(left) == 0
 }
 
 // notOwned gives up on a child that is another's.

@@ -177,7 +177,11 @@ func (d *decider) placeholders(names map[string]string, settled bool) bool {
 		}
 		wanted[name] = true
 		if have := d.service(name); have != nil && !metav1.IsControlledBy(have, d.Route) {
-			d.marks.ServiceNotOwned(name)
+			if apply.Leftover(have, d.Route, routeKind) {
+				d.Plan.Clear(have)
+			} else {
+				d.marks.ServiceNotOwned(name)
+			}
 			return false
 		} else if gateway != "" {
 			d.placeholder(have, newPlaceholder(d.Route, name, gateway))
@@ -225,6 +229,11 @@ func (d *decider) ingress(t traffic) (rollout.Rollout, error) {
 			d.marks.IngressNotConfigured()
 		}
 		return state, err
+	}
+	if apply.Leftover(have, d.Route, routeKind) {
+		d.Plan.Clear(have)
+		d.marks.IngressNotConfigured()
+		return state, nil
 	}
 	if !metav1.IsControlledBy(have, d.Route) {
 		d.marks.MarkFalse(servingv1.RouteConditionIngressReady, servingv1.ReasonNotOwned, servingv1.NotOwnedMessage("Ingress", have.Name))

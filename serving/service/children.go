@@ -14,7 +14,10 @@ import (
 	"ebb.dev/ebb/serving/index"
 )
 
-var serviceKind = servingv1.SchemeGroupVersion.WithKind("Service")
+var (
+	serviceKind       = servingv1.SchemeGroupVersion.WithKind("Service")
+	configurationKind = servingv1.SchemeGroupVersion.WithKind("Configuration")
+)
 
 // newConfiguration returns the Service's Configuration. have is the one that is there, nil if none: other Routes may be noted on it.
 func newConfiguration(s *servingv1.Service, have *servingv1.Configuration) *servingv1.Configuration {

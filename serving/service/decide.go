@@ -67,6 +67,11 @@ func (d *decider) configuration() bool {
 		d.marks.ConfigurationNotReconciled()
 		return true
 	}
+	if apply.Leftover(have, d.Service, serviceKind) {
+		d.Plan.Clear(have)
+		d.marks.ConfigurationNotReconciled()
+		return false
+	}
 	if !metav1.IsControlledBy(have, d.Service) {
 		d.marks.ConfigurationNotOwned(have.Name)
 		return false
@@ -115,6 +120,9 @@ func (d *decider) nameFree() bool {
 	if named == nil {
 		return true
 	}
+	if d.leftover(named) {
+		return true
+	}
 	ours := d.Configuration != nil && metav1.IsControlledBy(named, d.Configuration)
 	sameGeneration := named.Labels[serving.ConfigurationGenerationLabelKey] == strconv.FormatInt(d.generation, 10)
 	if ours && (sameGeneration || d.sameTemplate(&servingv1.RevisionTemplateSpec{Spec: named.Spec}, &servingv1.RevisionTemplateSpec{Spec: d.Service.Spec.Template.Spec})) {
@@ -124,12 +132,26 @@ func (d *decider) nameFree() bool {
 	return false
 }
 
+// leftover reports whether a Revision belonged to a Configuration that is no more. Ours clears it away.
+func (d *decider) leftover(named *servingv1.Revision) bool {
+	if d.Configuration != nil {
+		return apply.Leftover(named, d.Configuration, configurationKind)
+	}
+	of := metav1.GetControllerOf(named)
+	return of != nil && of.Kind == configurationKind.Kind && of.Name == d.Service.Name
+}
+
 // route makes the Route what it should be. It reports whether to go on.
 func (d *decider) route() bool {
 	have := d.Route
 	want := newRoute(d.Service)
 	if have == nil {
 		d.Plan.Create = append(d.Plan.Create, want)
+		d.marks.RouteNotReconciled()
+		return false
+	}
+	if apply.Leftover(have, d.Service, serviceKind) {
+		d.Plan.Clear(have)
 		d.marks.RouteNotReconciled()
 		return false
 	}

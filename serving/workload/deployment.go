@@ -30,7 +30,7 @@ func NewDeployment(in Input) *appsv1.Deployment {
 		ObjectMeta: metav1.ObjectMeta{
 			Name: naming.Deployment(r.Name), Namespace: r.Namespace, Labels: labels(r),
 			Annotations:     without(r.Annotations, routingOrScaling),
-			OwnerReferences: apply.OwnerOf(r, revisionKind),
+			OwnerReferences: apply.OwnerOf(r, RevisionKind),
 		},
 		Spec: appsv1.DeploymentSpec{
 			Selector:                &metav1.LabelSelector{MatchLabels: selector(r)},

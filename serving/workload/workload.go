@@ -78,7 +78,7 @@ func podAutoscaler(in Input, reachable autoscalingv1alpha1.ReachabilityType) *au
 		ObjectMeta: metav1.ObjectMeta{
 			Name: r.Name, Namespace: r.Namespace, Labels: labels(r),
 			Annotations:     without(r.Annotations, routing),
-			OwnerReferences: apply.OwnerOf(r, revisionKind),
+			OwnerReferences: apply.OwnerOf(r, RevisionKind),
 		},
 		Spec: autoscalingv1alpha1.PodAutoscalerSpec{
 			ContainerConcurrency: r.Spec.Concurrency(),
@@ -115,7 +115,7 @@ func NewService(in Input) *corev1.Service {
 		ObjectMeta: metav1.ObjectMeta{
 			Name: r.Name, Namespace: r.Namespace, Labels: labels(r),
 			Annotations:     without(r.Annotations, routingOrScaling),
-			OwnerReferences: apply.OwnerOf(r, revisionKind),
+			OwnerReferences: apply.OwnerOf(r, RevisionKind),
 		},
 		Spec: corev1.ServiceSpec{
 			Selector: selector(r),
@@ -151,7 +151,8 @@ func samePorts(have, want []corev1.ServicePort) bool {
 	})
 }
 
-var revisionKind = servingv1.SchemeGroupVersion.WithKind("Revision")
+// RevisionKind is what owns everything in this package.
+var RevisionKind = servingv1.SchemeGroupVersion.WithKind("Revision")
 
 // labels are those of all that a revision consists of.
 func labels(r *servingv1.Revision) map[string]string {
