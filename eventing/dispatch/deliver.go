@@ -3,6 +3,7 @@ package dispatch
 import (
 	"context"
 	"errors"
+	"net/http"
 	"time"
 
 	"github.com/cloudevents/sdk-go/v2/event"
@@ -113,10 +114,12 @@ func (r *reader) toSubscriber(j *job) step {
 	if e == nil {
 		return step
 	}
+	begun := r.d.Clock.Now()
 	answer, interrupted := r.attempt(j, e, j.spec.Subscriber, true)
 	if interrupted {
 		return waits
 	}
+	r.paced(begun, answer.Status)
 	outcome := decide.Judge(answer.Status, answer.Reply != nil)
 	switch outcome {
 	case decide.Delivered, decide.Replied:
@@ -129,6 +132,20 @@ func (r *reader) toSubscriber(j *job) step {
 		return r.replied(j, e, answer.Reply)
 	}
 	return r.failed(j, e, j.spec.Subscriber.URL, outcome, answer)
+}
+
+// paced takes from an answer of the subscriber how many events it gets at once.
+func (r *reader) paced(begun time.Time, status int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := r.d.Clock.Now()
+	switch {
+	case status >= 200 && status <= 299:
+		r.turns.delivered(now, now.Sub(begun))
+	case status == http.StatusTooManyRequests, status == http.StatusServiceUnavailable, status == decide.NoAnswer:
+		few, _ := r.overlap()
+		r.turns.refused(now, few)
+	}
 }
 
 // replied decides where a reply goes.

@@ -291,14 +291,31 @@ func (r *reader) empty() {
 
 // limit is how many deliveries may be under way. r.mu is held.
 func (r *reader) limit() int {
-	switch {
-	case !r.spec.Ordered && !r.turns.overlap:
+	switch few, _ := r.overlap(); {
+	case r.spec.Ordered:
+		return few
+	case !r.turns.overlap:
 		return 1
-	case r.spec.Concurrency > 0:
-		return r.spec.Concurrency
 	default:
-		return r.d.Concurrency
+		return max(r.turns.slots, few)
 	}
+}
+
+// overlap is how many deliveries overlap at first, and at most.
+func (r *reader) overlap() (few, most int) {
+	if r.spec.Concurrency > 0 {
+		return r.spec.Concurrency, r.spec.Concurrency
+	}
+	return r.d.Concurrency, max(r.d.Concurrency, mostSlots)
+}
+
+// waiting is how many events are to be delivered now, those included that the reader has not looked at yet. r.mu is held.
+func (r *reader) waiting() int {
+	n := r.window.Ready(r.d.Clock.Now(), r.d.Window)
+	if head := log.Position(r.stream.head.Load()); r.behind && head > r.window.Scanned() {
+		n += int(head - r.window.Scanned())
+	}
+	return n
 }
 
 // halted says whether no delivery may begin.
@@ -320,10 +337,11 @@ func (r *reader) pump() {
 		r.turns.resume(now)
 	}
 	if begun := r.start(now); !r.spec.Ordered && r.window.Ready(now, begun+1) > begun {
-		if at, overlap := r.turns.crowd(now); overlap {
+		before := r.limit()
+		few, most := r.overlap()
+		r.wakeAt(r.turns.crowd(now, r.waiting, few, most))
+		if r.limit() > before {
 			r.start(now)
-		} else {
-			r.wakeAt(at)
 		}
 	}
 	r.arm()

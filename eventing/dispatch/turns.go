@@ -1,44 +1,81 @@
 package dispatch
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 const (
-	// headStart is how long events wait for the delivery before them, until deliveries overlap.
+	// headStart is how long events wait for the delivery before them, until deliveries overlap; and from then on, until there are more of them.
 	headStart = 100 * time.Millisecond
 	// quiet is how long a reader has had nothing to deliver when it takes turns again.
 	quiet = time.Second
+	// drainIn is the time in which what waits should be delivered.
+	drainIn = time.Second
+	// mostSlots is how many deliveries of a reader overlap that names no number.
+	mostSlots = 256
+	// baseFor is how long the shortest delivery counts as how long the subscriber takes for one.
+	baseFor = 10 * time.Second
 )
 
-// turns keeps the deliveries of an unordered reader from overtaking each other while its subscriber keeps pace: they overlap only once
-// events have been waiting for some time, and from then on until a pause. Order is not promised by it; a subscriber that sees one event after
-// the other without having asked for that is what it is for. The zero value takes turns.
+// turns says how many deliveries of an unordered reader overlap.
+//
+// While the subscriber keeps pace it is one: events do not overtake each other. Order is not promised by it; a subscriber that sees one event
+// after the other without having asked for that is what it is for. Once events have been waiting for some time deliveries overlap, and there
+// are more of them as long as that does not help, until it would take drainIn to deliver what waits: by Little's law that many times how long
+// the subscriber takes for one. So a backlog becomes requests, at the gateway or at the replicas' proxies, which the autoscaler scales by.
+// A subscriber that says it has too much gets half. A pause begins anew. The zero value takes turns.
 type turns struct {
 	overlap bool
-	// waiting is since when there has always been an event behind the delivery under way; zero if there is none.
+	slots   int
+	// waiting is since when there has always been an event behind those under way; zero if there is none.
 	waiting time.Time
 	// idle is since when there was nothing to deliver; zero before the first time.
 	idle time.Time
+	// changed is when the slots were.
+	changed time.Time
+	base    shortest
 }
 
 // resume is to be called before a delivery begins while none is under way.
 func (t *turns) resume(now time.Time) {
 	t.waiting = time.Time{}
 	if t.overlap && !t.idle.IsZero() && now.Sub(t.idle) >= quiet {
-		t.overlap = false
+		t.overlap, t.slots = false, 0
 	}
 	t.idle = time.Time{}
 }
 
-// crowd says that an event waits behind a delivery under way. If deliveries do not overlap now they will at a time, unless nothing waits
-// by then.
-func (t *turns) crowd(now time.Time) (at time.Time, overlap bool) {
+// crowd says that events wait behind those under way, and returns when to say so again if some still do then. waiting counts them, few is how
+// many deliveries overlap at first, and most how many at most.
+func (t *turns) crowd(now time.Time, waiting func() int, few, most int) (again time.Time) {
 	if t.waiting.IsZero() {
 		t.waiting = now
 	}
-	if at = t.waiting.Add(headStart); !at.After(now) {
-		t.overlap = true
+	since := t.waiting
+	if t.changed.After(since) {
+		since = t.changed
 	}
-	return at, t.overlap
+	again = since.Add(headStart)
+	if again.After(now) {
+		return again
+	}
+	if t.overlap {
+		t.slots = max(t.slots, min(2*t.slots, t.wanted(now, waiting()), most))
+	} else {
+		t.overlap, t.slots = true, few
+	}
+	t.changed = now
+	return now.Add(headStart)
+}
+
+// wanted is how many deliveries have to overlap to get done with what waits in time.
+func (t *turns) wanted(now time.Time, waiting int) int {
+	each, known := t.base.at(now)
+	if !known {
+		return waiting
+	}
+	return int(math.Ceil(float64(waiting) * each.Seconds() / drainIn.Seconds()))
 }
 
 // drained says that nothing waits behind what is under way; idle that nothing is under way either.
@@ -46,5 +83,48 @@ func (t *turns) drained(now time.Time, idle bool) {
 	t.waiting = time.Time{}
 	if idle {
 		t.idle = now
+	}
+}
+
+// delivered takes how long a delivery took.
+func (t *turns) delivered(now time.Time, took time.Duration) { t.base.add(now, took) }
+
+// refused says that the subscriber has too much; what overlaps at first it gets in any case.
+func (t *turns) refused(now time.Time, few int) {
+	if t.slots <= few || now.Sub(t.changed) < headStart {
+		return
+	}
+	t.slots, t.changed = max(t.slots/2, few), now
+}
+
+// shortest is the least of the durations of the last 10 to 20 seconds.
+type shortest struct {
+	now, before time.Duration
+	since       time.Time
+}
+
+func (s *shortest) add(now time.Time, d time.Duration) {
+	s.turn(now)
+	if s.now == 0 || d < s.now {
+		s.now = max(d, 1)
+	}
+}
+
+func (s *shortest) at(now time.Time) (d time.Duration, known bool) {
+	s.turn(now)
+	switch {
+	case s.now == 0 || s.before != 0 && s.before < s.now:
+		return s.before, s.before != 0
+	default:
+		return s.now, true
+	}
+}
+
+func (s *shortest) turn(now time.Time) {
+	switch age := now.Sub(s.since); {
+	case age >= 2*baseFor:
+		*s = shortest{since: now}
+	case age >= baseFor:
+		*s = shortest{before: s.now, since: now}
 	}
 }

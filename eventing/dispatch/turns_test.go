@@ -17,8 +17,8 @@ func TestDeliveriesOverlapOnceEventsHaveWaited(t *testing.T) {
 		now  int
 		want bool
 	}{{10, false}, {60, false}, {109, false}, {110, true}, {111, true}} {
-		if _, overlap := r.crowd(at(c.now)); overlap != c.want {
-			t.Errorf("crowded since 10 ms, at %d ms: overlap %v", c.now, overlap)
+		if r.crowd(at(c.now), few(5), 10, 100); r.overlap != c.want {
+			t.Errorf("crowded since 10 ms, at %d ms: overlap %v", c.now, r.overlap)
 		}
 	}
 	r.drained(at(200), true)
@@ -29,10 +29,73 @@ func TestDeliveriesOverlapOnceEventsHaveWaited(t *testing.T) {
 	if r.resume(at(2300)); r.overlap {
 		t.Error("still overlaps after it has been quiet")
 	}
-	r.crowd(at(2310))
+	r.crowd(at(2310), few(5), 10, 100)
 	r.drained(at(2320), false)
-	if due, overlap := r.crowd(at(2500)); overlap || !due.Equal(at(2600)) {
-		t.Errorf("waiting begins anew once nothing waited: %v %v", due, overlap)
+	if again := r.crowd(at(2500), few(5), 10, 100); r.overlap || !again.Equal(at(2600)) {
+		t.Errorf("waiting begins anew once nothing waited: %v %v", again, r.overlap)
+	}
+}
+
+func few(n int) func() int { return func() int { return n } }
+
+func TestABacklogTakesAsManyDeliveriesAsItNeedsToGetDone(t *testing.T) {
+	at := func(ms int) time.Time { return epoch.Add(time.Duration(ms) * time.Millisecond) }
+	for _, c := range []struct {
+		name    string
+		waiting int
+		each    time.Duration // 0: nothing was delivered yet
+		most    int
+		want    []int // slots after 100, 200, … ms
+	}{
+		{"a second's worth of work for 40", 400, 100 * time.Millisecond, 256, []int{10, 20, 40, 40}},
+		{"quick ones need few", 1000, time.Millisecond, 256, []int{10, 10, 10}},
+		{"no more than there may be", 100_000, 100 * time.Millisecond, 256, []int{10, 20, 40, 80, 160, 256, 256}},
+		{"a reader that names a number", 100_000, 100 * time.Millisecond, 10, []int{10, 10, 10}},
+		{"before the first answer: as many as wait", 30, 0, 256, []int{10, 20, 30, 30}},
+	} {
+		var r turns
+		r.resume(at(0))
+		r.crowd(at(0), few(c.waiting), 10, c.most)
+		for i, want := range c.want {
+			now := at(100 * (i + 1))
+			if c.each > 0 {
+				r.delivered(now, c.each+time.Duration(i)*time.Second) // the longer ones are the queue's, not the subscriber's
+			}
+			r.crowd(now, few(c.waiting), 10, c.most)
+			if r.slots != want {
+				t.Errorf("%s: after %d ms %d slots, want %d", c.name, 100*(i+1), r.slots, want)
+			}
+		}
+	}
+}
+
+func TestASubscriberThatHasTooMuchGetsHalf(t *testing.T) {
+	at := func(ms int) time.Time { return epoch.Add(time.Duration(ms) * time.Millisecond) }
+	r := turns{overlap: true, slots: 80, changed: at(0)}
+	for _, c := range []struct{ now, want int }{{50, 80}, {100, 40}, {110, 40}, {200, 20}, {300, 10}, {400, 10}} {
+		if r.refused(at(c.now), 10); r.slots != c.want {
+			t.Errorf("refused at %d ms: %d slots, want %d", c.now, r.slots, c.want)
+		}
+	}
+}
+
+func TestTheShortestDeliveryIsForgottenAfterAWhile(t *testing.T) {
+	at := func(s int) time.Time { return epoch.Add(time.Duration(s) * time.Second) }
+	var s shortest
+	if _, known := s.at(at(0)); known {
+		t.Error("known before the first")
+	}
+	s.add(at(1), 20*time.Millisecond)
+	s.add(at(2), 10*time.Millisecond)
+	s.add(at(12), 30*time.Millisecond)
+	if d, _ := s.at(at(13)); d != 10*time.Millisecond {
+		t.Error("the window before counts:", d)
+	}
+	if d, _ := s.at(at(23)); d != 30*time.Millisecond {
+		t.Error("the one before that does not:", d)
+	}
+	if _, known := s.at(at(60)); known {
+		t.Error("known after a long pause")
 	}
 }
 
