@@ -1,0 +1,74 @@
+package e2e
+
+import (
+	"fmt"
+	"net/http"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// What waits for a subscriber becomes requests, which the autoscaler scales it by: ten at once would keep this one at two replicas.
+func TestABacklogOfEventsScalesItsSubscriberUpAndBackToZero(t *testing.T) {
+	t.Parallel()
+	s := shared.namespace(t)
+	worker := app{name: "worker", annotations: asleepAtFirst(), spec: map[string]any{"containerConcurrency": 10}}
+	worker.annotations["autoscaling.knative.dev/max-scale"] = "6"
+	s.serve(worker)
+	s.apply(`apiVersion: eventing.knative.dev/v1
+kind: Broker
+metadata: {name: b}
+---
+apiVersion: eventing.knative.dev/v1
+kind: Trigger
+metadata: {name: work}
+spec:
+  broker: b
+  subscriber:
+    ref: {apiVersion: serving.knative.dev/v1, kind: Service, name: worker}
+    uri: /sleep?ms=100
+`)
+	s.must("wait", "broker/b", "trigger/work", "--for=condition=Ready", "--timeout=60s")
+	url := shared.brokerURL(s.name, "b")
+	const events = 800
+	var senders sync.WaitGroup
+	for sender := range 4 {
+		senders.Go(func() {
+			for i := range events / 4 {
+				if code := event(t.Context(), kept, url, "work", fmt.Sprintf("%d-%d", sender, i), "{}"); code != http.StatusAccepted {
+					t.Errorf("event %d of sender %d: %d", i, sender, code)
+				}
+			}
+		})
+	}
+	most := 0
+	eventually(t, 60*time.Second, "at least four replicas at once", func() error {
+		if most = max(most, len(s.replicas("worker"))); most < 4 {
+			return fmt.Errorf("%d so far", most)
+		}
+		return nil
+	})
+	senders.Wait()
+	eventually(t, 60*time.Second, "all events are delivered", func() error {
+		out, err := s.events("triggers", "-o", "json")
+		if err != nil {
+			return fmt.Errorf("%w: %s", err, out)
+		}
+		if !strings.Contains(out, fmt.Sprintf(`"delivered": %d`, events)) {
+			return fmt.Errorf("%s", out)
+		}
+		return nil
+	})
+	t.Logf("%d replicas at most for a backlog of %d events", most, events)
+	s.asleep("worker")
+}
+
+// events is `ebb events` in the namespace.
+func (s *space) events(command string, args ...string) (string, error) {
+	args = append([]string{"events", command, "--state", s.state, "-n", s.name}, args...)
+	out, err := exec.CommandContext(s.t.Context(), filepath.Join(s.bin, "ebb"), args...).CombinedOutput()
+	return string(out), err
+}
