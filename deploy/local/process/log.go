@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -38,8 +39,12 @@ func trimLog(path string) error {
 	return errors.Join(err, to.Close(), from.Truncate(0))
 }
 
-// tailBytes of a log go into an error.
-const tailBytes = 1500
+// tailBytes of a log are looked at for an error, of which so many lines are told, each so long.
+const (
+	tailBytes = 256 << 10
+	tailLines = 6
+	lineBytes = 300
+)
 
 // tail is the end of the log at path, as the continuation of an error's text.
 func tail(path string) string {
@@ -63,9 +68,21 @@ func tail(path string) string {
 	if err != nil || len(data) == 0 {
 		return text
 	}
-	lines := strings.Split(strings.TrimRight(string(data), "\n"), "\n")
-	if len(lines) > 6 {
-		lines = lines[len(lines)-6:]
+	return text + telling(strings.Split(strings.TrimRight(string(data), "\n"), "\n"))
+}
+
+// telling is the lines that say why a program ended: where it panicked, and not the stacks of everything else that follow; else the last.
+func telling(lines []string) string {
+	how := ", which ends:"
+	panicked := func(line string) bool { return strings.HasPrefix(line, "panic: ") || strings.HasPrefix(line, "fatal error: ") }
+	if at := slices.IndexFunc(lines, panicked); at >= 0 {
+		how, lines = ", which says:", lines[at:min(len(lines), at+tailLines)]
 	}
-	return text + ", which ends:\n  " + strings.Join(lines, "\n  ")
+	lines = slices.Clone(lines[max(0, len(lines)-tailLines):])
+	for i, line := range lines {
+		if len(line) > lineBytes {
+			lines[i] = strings.ToValidUTF8(line[:lineBytes], "") + " …"
+		}
+	}
+	return how + "\n  " + strings.Join(lines, "\n  ")
 }

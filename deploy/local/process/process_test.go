@@ -243,3 +243,16 @@ func TestALargeLogIsSetAside(t *testing.T) {
 		t.Errorf("old: %v", err)
 	}
 }
+
+func TestAnErrorTellsThePanicAndNotTheStacksThatFollow(t *testing.T) {
+	lines := []string{"starting", "fatal error: concurrent map writes", "", "goroutine 812 [running]:", "a.go:1"}
+	for range 50 {
+		lines = append(lines, "goroutine 9 [select]:", strings.Repeat("x", 1000))
+	}
+	if got := telling(lines); !strings.HasPrefix(got, ", which says:\n  fatal error: concurrent map writes\n") || len(got) > 2500 {
+		t.Errorf("%q", got)
+	}
+	if got := telling([]string{"1", "2", "3", "4", "5", "6", "7"}); got != ", which ends:\n  2\n  3\n  4\n  5\n  6\n  7" {
+		t.Errorf("%q", got)
+	}
+}
