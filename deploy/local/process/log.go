@@ -74,7 +74,9 @@ func tail(path string) string {
 // telling is the lines that say why a program ended: where it panicked, and not the stacks of everything else that follow; else the last.
 func telling(lines []string) string {
 	how := ", which ends:"
-	panicked := func(line string) bool { return strings.HasPrefix(line, "panic: ") || strings.HasPrefix(line, "fatal error: ") }
+	panicked := func(line string) bool {
+		return strings.HasPrefix(line, "panic: ") || strings.HasPrefix(line, "fatal error: ")
+	}
 	if at := slices.IndexFunc(lines, panicked); at >= 0 {
 		how, lines = ", which says:", lines[at:min(len(lines), at+tailLines)]
 	}
