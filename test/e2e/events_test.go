@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -134,71 +133,6 @@ spec:
 	})
 }
 
-// Whatever is killed, what was answered 202 arrives, duplicates with the same id aside.
-func TestFaultNoAcceptedEventIsLost(t *testing.T) {
-	s := shared.inDefault(t)
-	s.display()
-	url := shared.brokerURL("default", "default")
-	kills := 2
-	if long() {
-		kills = 20
-	}
-	var accepted []string
-	next := 0
-	send := func(d time.Duration) {
-		for end := time.Now().Add(d); time.Now().Before(end); {
-			id := fmt.Sprintf("k-%05d", next)
-			next++
-			if event(t.Context(), fresh, url, "dev.knative.samples.helloworld", id, "{}") == http.StatusAccepted {
-				accepted = append(accepted, id)
-			}
-		}
-	}
-	for _, name := range []string{"broker", "gateway", "control-plane"} {
-		for range kills {
-			send(500 * time.Millisecond)
-			c, err := shared.component(name)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := syscall.Kill(c.PID, syscall.SIGKILL); err != nil {
-				t.Fatalf("kill %s: %v", name, err)
-			}
-			send(1500 * time.Millisecond)
-			eventually(t, 60*time.Second, name+" to be back", func() error {
-				if now, err := shared.component(name); err != nil || now.State != "ready" || now.PID == c.PID {
-					return fmt.Errorf("%+v, %v", now, err)
-				}
-				return nil
-			})
-		}
-	}
-	send(time.Second)
-	if len(accepted) < 100 {
-		t.Fatalf("only %d events were accepted", len(accepted))
-	}
-	eventually(t, 60*time.Second, "every accepted event", func() error {
-		got := map[string]int{}
-		for _, id := range s.shown() {
-			got[id]++
-		}
-		var missing []string
-		again := 0
-		for _, id := range accepted {
-			if got[id] == 0 {
-				missing = append(missing, id)
-			}
-			again += max(0, got[id]-1)
-		}
-		if len(missing) > 0 {
-			return fmt.Errorf("%d of %d are missing: %v", len(missing), len(accepted), missing[:min(5, len(missing))])
-		}
-		t.Logf("%d accepted of %d sent, all shown, %d of them again", len(accepted), next, again)
-		return nil
-	})
-}
-
-// A Broker's events go on through a Channel and a Sequence, whose steps answer with events.
 func TestEventsFlowThroughChannelsAndSequences(t *testing.T) {
 	s := shared.inDefault(t)
 	s.display()

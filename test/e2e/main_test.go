@@ -32,6 +32,8 @@ func TestMain(m *testing.M) {
 	var code int
 	var err error
 	switch state := os.Getenv(insideVariable); {
+	case os.Getenv(subscriberVariable) != "":
+		err = subscribe(os.Getenv(subscriberVariable))
 	case flag.Lookup("test.list").Value.String() != "":
 		code = m.Run()
 	case state != "":
