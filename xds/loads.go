@@ -19,9 +19,22 @@ type Loads struct {
 	mu      sync.Mutex
 	proxies map[string]*report
 	// busy adds up the reports by revision. The values are counts, so the sums are exact.
-	busy    map[model.Key]float64
-	changed chan struct{}
+	busy map[model.Key]float64
+	// begun counts the requests of each revision that has let go some lately; underway is what they were to become.
+	underway map[model.Key]*underway
+	changed  chan struct{}
 }
+
+// underway is what the hold has let go and no replica has counted yet.
+type underway struct {
+	// begun is how many requests replicas have begun since the first was let go, wanted how many that has to be for all to have arrived.
+	begun, wanted float64
+	// until is when what has not arrived is given up: its client left, or its gateway is gone.
+	until time.Time
+}
+
+// handover is how long a gateway may take to learn that a request may go on, and to send it on.
+const handover = 250 * time.Millisecond
 
 type report struct {
 	at      time.Time
@@ -32,19 +45,22 @@ type report struct {
 func newLoads(next server.Sink) *Loads {
 	return &Loads{
 		next: next, onReport: func([]model.Key) {},
-		proxies: map[string]*report{}, busy: map[model.Key]float64{}, changed: make(chan struct{}),
+		proxies: map[string]*report{}, busy: map[model.Key]float64{}, underway: map[model.Key]*underway{}, changed: make(chan struct{}),
 	}
 }
 
 // Report implements server.Sink.
 func (l *Loads) Report(proxy string, at time.Time, samples []server.Sample, flights []server.Flight) {
 	next := &report{at: at, busy: map[model.Key]float64{}, flights: map[model.Key]float64{}}
+	begun := map[model.Key]float64{}
 	for _, sample := range samples {
 		next.busy[sample.Revision] = sample.Active + sample.Pending
+		begun[sample.Revision] += sample.Requests
 	}
 	for _, flight := range flights {
 		next.flights[flight.Pod] = flight.Active
 	}
+	l.arrived(begun, at)
 	touched := l.replace(proxy, next)
 	l.next.Report(proxy, at, samples, flights)
 	l.onReport(touched)
@@ -84,6 +100,42 @@ func (l *Loads) replace(proxy string, next *report) []model.Key {
 	close(l.changed)
 	l.changed = make(chan struct{})
 	return touched
+}
+
+// letGo notes a request that the hold is about to let go.
+func (l *Loads) letGo(revision model.Key, now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	u := l.underway[revision]
+	if u == nil {
+		u = &underway{}
+		l.underway[revision] = u
+	}
+	u.wanted = max(u.wanted, u.begun) + 1
+	u.until = now.Add(handover)
+}
+
+// arrived counts what replicas have begun, and forgets what has nothing under way any more.
+func (l *Loads) arrived(begun map[model.Key]float64, now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for revision, u := range l.underway {
+		u.begun += begun[revision]
+		if u.begun >= u.wanted || now.After(u.until) {
+			delete(l.underway, revision)
+		}
+	}
+}
+
+// Underway is until when one has to reckon with requests of a revision that the hold has let go and no replica has counted yet; zero if
+// there are none.
+func (l *Loads) Underway(revision model.Key) time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if u := l.underway[revision]; u != nil {
+		return u.until
+	}
+	return time.Time{}
 }
 
 // Busy is how many requests a revision's replicas had in flight or queued when they last reported.

@@ -79,6 +79,7 @@ func New(ctx context.Context, o Options) *Plane {
 		Envoy: shared, Listeners: o.Listeners, Linger: linger, Quorum: quorum, Forget: forget, Now: time.Now, Log: o.Log,
 	}, p.Cache, p.Store, waiting{p})
 	o.Phases.ObservePushed(p.Store)
+	o.Hold.OnLetGo = func(revision model.Key) { p.Loads.letGo(revision, time.Now()) }
 	p.Hold = hold.New(o.Hold, p.Gateways, world{p.Store, p.Loads, p.Gateways, o.Autoscaler}, demand{o.Autoscaler, o.Phases})
 	p.Gateways.OnReady = p.reached
 	p.Loads.onReport = p.measured

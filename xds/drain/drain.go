@@ -20,6 +20,8 @@ type Gateways interface {
 // Flights tells what replicas have in flight: by a report that is not older than since; ok is false while there is none.
 type Flights interface {
 	InFlight(proxy string, pod model.Key, since time.Time) (active float64, ok bool, changed <-chan struct{})
+	// Underway is until when one has to reckon with requests that were let go and that no replica has counted yet; zero if there are none.
+	Underway(revision model.Key) time.Time
 }
 
 // Hold tells whether requests wait for a revision.
@@ -27,10 +29,14 @@ type Hold interface {
 	Waiting(revision model.Key) bool
 	// Arrival returns a channel that is closed when one does; stop ends the watch.
 	Arrival(revision model.Key) (arrived <-chan struct{}, stop func())
+	// Close lets none of a revision's requests go until Open, replicas or not.
+	Close(revision model.Key)
+	Open(revision model.Key)
 }
 
-// transit is how long a request that a gateway had already sent may be on its way before the replica counts it.
-const transit = 20 * time.Millisecond
+// transit is how long a request may be on its way that a gateway sends although it has acknowledged to send no more: its workers learn of
+// that a moment after its main thread, on a busy machine tens of milliseconds later.
+const transit = 100 * time.Millisecond
 
 // margin is added to a revision's request timeout: nothing answers after that.
 const margin = 5 * time.Second
@@ -70,14 +76,34 @@ func (d *Drainer) Sleep(ctx context.Context, revision model.Key) (bool, error) {
 // Wake makes the gateways serve a revision again.
 func (d *Drainer) Wake(revision model.Key) { d.gateways.Wake(revision) }
 
-// Empty readies a revision for having no replica at all: gateways hold, and what is in flight ends. Then it calls remove.
-// When requests come meanwhile, or the context ends, everything is undone and remove is not called.
+// Empty readies a revision for having no replica at all: gateways hold, nothing is let go any more, what is in flight ends, and then no gateway
+// has its replicas. Then it calls remove. When requests come meanwhile, or the context ends, everything is undone and remove is not called.
+// The order matters: a request that was let go must find its replica, and one that comes later is held until there are others.
 func (d *Drainer) Empty(ctx context.Context, revision model.Key, remove func(context.Context) error) error {
 	defer d.gateways.Wake(revision)
 	if err := d.gateways.Rest(ctx, revision); err != nil {
 		return err
 	}
 	pods := pods(d.store.Read().ReplicasOf(revision))
+	d.hold.Close(revision)
+	defer d.hold.Open(revision)
+	if err := d.quiet(ctx, revision, pods); err != nil {
+		return err
+	}
+	// From here on the replicas are on their way out: they are not to be used again, whatever their pods say.
+	d.mark(pods, true)
+	err := d.gateways.Drained(ctx, revision)
+	if err == nil {
+		err = remove(ctx)
+	}
+	if err != nil {
+		d.mark(pods, false)
+	}
+	return err
+}
+
+// quiet returns when the replicas have nothing in flight and nothing is on its way to them.
+func (d *Drainer) quiet(ctx context.Context, revision model.Key, pods []model.Key) error {
 	arrived, stop := d.hold.Arrival(revision)
 	defer stop()
 	w := d.flightsOf(revision)
@@ -88,12 +114,6 @@ func (d *Drainer) Empty(ctx context.Context, revision model.Key, remove func(con
 	}
 	if d.hold.Waiting(revision) {
 		return ErrDemand
-	}
-	// From here on the replicas are on their way out: they are not to be used again, whatever their pods say.
-	d.mark(pods, true)
-	if err := remove(ctx); err != nil {
-		d.mark(pods, false)
-		return err
 	}
 	return nil
 }
@@ -181,13 +201,17 @@ func (d *Drainer) settle(ctx context.Context, pod model.Key, w window, stop <-ch
 			return settled
 		}
 		active, reported, changed := d.flights.InFlight(replica.Proxy, pod, w.since)
-		if reported && active == 0 {
+		coming := d.flights.Underway(replica.Revision.Key).Sub(d.now())
+		if reported && active == 0 && coming <= 0 {
 			return settled
 		}
 		left := w.deadline.Sub(d.now())
 		if left <= 0 {
 			d.log.Warn("replica leaves with requests in flight: their time is over", "pod", pod.String(), "active", active)
 			return overdue
+		}
+		if reported && active == 0 {
+			left = min(left, coming)
 		}
 		timer := time.NewTimer(left)
 		select {

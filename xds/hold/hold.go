@@ -52,6 +52,8 @@ type Settings struct {
 	Limit time.Duration
 	// Linger is how long a check that was cancelled keeps its place: the gateway may ask again for the same request.
 	Linger time.Duration
+	// OnLetGo is told of each request of a revision that is about to be let go; nil is nobody. It must neither block nor call the hold back.
+	OnLetGo func(revision model.Key)
 	// Primed is how long a gateway keeps a cluster whose revision nobody asks for any more.
 	Primed time.Duration
 	Now    func() time.Time
@@ -111,15 +113,17 @@ type Hold struct {
 	// queues are by revision; the zero key's is for plain services, whose requests wait for their gateway only.
 	queues   map[model.Key]*queue
 	arrivals map[model.Key]map[chan struct{}]struct{}
-	total    int
-	stats    *metrics
+	// closed are revisions of which nothing is let go.
+	closed map[model.Key]struct{}
+	total  int
+	stats  *metrics
 }
 
 // New makes a hold.
 func New(settings Settings, gateways Gateways, world World, demand Demand) *Hold {
 	return &Hold{
 		settings: settings, gateways: gateways, world: world, demand: demand,
-		queues: map[model.Key]*queue{}, arrivals: map[model.Key]map[chan struct{}]struct{}{}, stats: newMetrics(),
+		queues: map[model.Key]*queue{}, arrivals: map[model.Key]map[chan struct{}]struct{}{}, closed: map[model.Key]struct{}{}, stats: newMetrics(),
 	}
 }
 

@@ -145,6 +145,26 @@ func TestARequestIsLetGoOnlyWhereItsGatewayReachesAReplica(t *testing.T) {
 	}
 }
 
+func TestNothingIsLetGoWhileARevisionIsClosed(t *testing.T) {
+	told := make(chan model.Key, 10)
+	b := newBench(func(s *Settings) { s.OnLetGo = func(revision model.Key) { told <- revision } })
+	b.ready["g|"+cluster] = 1
+	b.hold.Close(shop)
+	asked := b.ask(t.Context(), request("g", "1"))
+	b.waitHeld(t, 1)
+	b.hold.Ready("g", cluster)
+	if b.hold.Held(shop) != 1 || len(told) != 0 {
+		t.Error("let go although its replicas are about to go")
+	}
+	b.hold.Open(shop)
+	if v := verdict(t, asked); v.Code != Go {
+		t.Errorf("got %+v", v)
+	}
+	if len(told) != 1 || <-told != shop {
+		t.Error("nobody was told of what was let go")
+	}
+}
+
 func TestNoMoreAreLetGoThanThereAreFreeSlotsOldestFirst(t *testing.T) {
 	b := newBench()
 	b.load = Load{Concurrency: 2, Queue: 10, Coming: true}

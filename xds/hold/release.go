@@ -46,12 +46,27 @@ func (h *Hold) places(revision model.Key) map[place]int {
 	return out
 }
 
+// Close lets none of a revision's requests go until Open, whatever replicas it has.
+func (h *Hold) Close(revision model.Key) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.closed[revision] = struct{}{}
+}
+
+// Open ends Close, and lets go what can be answered.
+func (h *Hold) Open(revision model.Key) {
+	h.mu.Lock()
+	delete(h.closed, revision)
+	h.mu.Unlock()
+	h.Release(revision)
+}
+
 // letGo releases with what is known of the places; who came to another place since is looked at by his own call.
 func (h *Hold) letGo(revision model.Key, ready map[place]int, load Load) (some bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	q := h.queues[revision]
-	if q == nil {
+	if _, closed := h.closed[revision]; closed || q == nil {
 		return false
 	}
 	counted := load.Concurrency > 0
@@ -61,6 +76,9 @@ func (h *Hold) letGo(revision model.Key, ready map[place]int, load Load) (some b
 		h.total--
 		if counted {
 			q.slots.take(e.request.Gateway, h.settings.Now())
+		}
+		if h.settings.OnLetGo != nil {
+			h.settings.OnLetGo(revision)
 		}
 		e.verdict <- Verdict{Code: Go, Choice: e.choice, Counted: counted}
 		some = true
