@@ -106,7 +106,7 @@ func ParseNetwork(data map[string]string) (*Network, []string, error) {
 		IngressClass: networking.IngressClassEbb,
 		ServedIngressClasses: []string{
 			networking.IngressClassEbb, networking.IngressClassKourier, networking.IngressClassIstio,
-			networking.IngressClassContour, networking.IngressClassGatewayAPI,
+			networking.IngressClassContour, networking.IngressClassGatewayAPI, networking.IngressClassAsync,
 		},
 		CertificateClass:      networking.CertificateClassCertManager,
 		HTTPProtocol:          HTTPEnabled,

@@ -59,6 +59,8 @@ const (
 	IngressClassIstio      = "istio.ingress.networking.knative.dev"
 	IngressClassContour    = "contour.ingress.networking.knative.dev"
 	IngressClassGatewayAPI = "gateway-api.ingress.networking.knative.dev"
+	// IngressClassAsync is that of Knative's async component. With Ebb any class answers later.
+	IngressClassAsync = "async.ingress.networking.knative.dev"
 
 	// CertificateClassCertManager is the default certificate class.
 	CertificateClassCertManager = "cert-manager.certificate.networking.knative.dev"

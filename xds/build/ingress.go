@@ -36,8 +36,9 @@ type Backend struct {
 func (b Backend) Cluster() string { return model.ServiceClusterName(b.Service, b.Port.String()) }
 
 // VHosts are an ingress's virtual hosts: hosts that share all of their rules share one. It also lists the plain services
-// that they route to. Rules of visibility ClusterLocal are served to pods only, all others to the outside only.
-func VHosts(ingress *networkingv1alpha1.Ingress) ([]*model.VHost, []Backend) {
+// that they route to. Rules of visibility ClusterLocal are served to pods only, all others to the outside only. With later, a Route's
+// requests may be answered later: AsyncBackend takes those.
+func VHosts(ingress *networkingv1alpha1.Ingress, later bool) ([]*model.VHost, []Backend) {
 	owner := IngressOwner(ingress)
 	type group struct {
 		config model.RouteConfig
@@ -80,19 +81,26 @@ func VHosts(ingress *networkingv1alpha1.Ingress) ([]*model.VHost, []Backend) {
 			Name: model.VHostName(g.config, g.hosts[0]), Config: g.config, Owner: owner,
 			Since: ingress.CreationTimestamp.Time, Domains: g.hosts,
 		}
+		add := func(services ...Backend) {
+			for _, b := range services {
+				if !plain[b] {
+					plain[b] = true
+					backends = append(backends, b)
+				}
+			}
+		}
 		for _, i := range g.rules {
 			for _, path := range ingress.Spec.Rules[i].HTTP.Paths {
 				route, services := routeOf(path)
 				vhost.Routes = append(vhost.Routes, route)
-				for _, b := range services {
-					if !plain[b] {
-						plain[b] = true
-						backends = append(backends, b)
-					}
-				}
+				add(services...)
 			}
 		}
 		mostSpecificFirst(vhost.Routes)
+		if aside := asyncRoutes(ingress, g.rules[0]); later && len(aside) > 0 {
+			vhost.Routes = append(aside, vhost.Routes...)
+			add(AsyncBackend)
+		}
 		out = append(out, vhost)
 	}
 	return out, backends

@@ -1,6 +1,7 @@
 package envoy
 
 import (
+	"strings"
 	"time"
 
 	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
@@ -18,6 +19,7 @@ import (
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
+	"ebb.dev/ebb/crds/async"
 	"ebb.dev/ebb/xds/model"
 )
 
@@ -210,7 +212,8 @@ func ReplicaListener(options Options, r model.Replica) *listenerv3.Listener {
 	}
 }
 
-// replicaRoutes carry the revision's timeouts. gRPC has none of them: a server stream is not a slow answer.
+// replicaRoutes carry the revision's timeouts. gRPC has none of them: a server stream is not a slow answer. Nor has a request that nobody
+// waits for: who sends it bounds it.
 func replicaRoutes(r model.Replica) *routev3.RouteConfiguration {
 	app := &routev3.RouteAction_Cluster{Cluster: model.AppClusterName(r.Pod)}
 	bounds := r.Revision.Timeouts
@@ -219,26 +222,24 @@ func replicaRoutes(r model.Replica) *routev3.RouteConfiguration {
 		// Envoy drops the per-try timeout once the response has begun, and there is one try.
 		bounded.RetryPolicy = &routev3.RetryPolicy{NumRetries: uint32Value(0), PerTryTimeout: duration(bounds.ResponseStart)}
 	}
+	var routes []*routev3.Route
+	add := func(match *routev3.RouteMatch, action *routev3.RouteAction) {
+		match.PathSpecifier = &routev3.RouteMatch_Prefix{Prefix: "/"}
+		routes = append(routes, &routev3.Route{Match: match, Action: &routev3.Route_Route{Route: action}})
+	}
+	add(&routev3.RouteMatch{Grpc: &routev3.RouteMatch_GrpcRouteMatchOptions{}},
+		&routev3.RouteAction{ClusterSpecifier: app, Timeout: duration(0), IdleTimeout: duration(0)})
+	if bounds != (model.Timeouts{}) {
+		add(&routev3.RouteMatch{Headers: []*routev3.HeaderMatcher{{
+			Name:                 strings.ToLower(async.AttemptHeader),
+			HeaderMatchSpecifier: &routev3.HeaderMatcher_PresentMatch{PresentMatch: true},
+		}}}, &routev3.RouteAction{ClusterSpecifier: app, Timeout: duration(async.MaxTimeout), IdleTimeout: duration(0)})
+	}
+	add(&routev3.RouteMatch{}, bounded)
 	return &routev3.RouteConfiguration{
 		Name:                    model.ReplicaName(r.Pod),
 		ResponseHeadersToRemove: []string{UnsentHeader}, // the app's are not ours; the proxy's own are added later
-		VirtualHosts: []*routev3.VirtualHost{{
-			Name:    "app",
-			Domains: []string{"*"},
-			Routes: []*routev3.Route{
-				{
-					Match: &routev3.RouteMatch{
-						PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"},
-						Grpc:          &routev3.RouteMatch_GrpcRouteMatchOptions{},
-					},
-					Action: &routev3.Route_Route{Route: &routev3.RouteAction{ClusterSpecifier: app, Timeout: duration(0), IdleTimeout: duration(0)}},
-				},
-				{
-					Match:  &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"}},
-					Action: &routev3.Route_Route{Route: bounded},
-				},
-			},
-		}},
+		VirtualHosts:            []*routev3.VirtualHost{{Name: "app", Domains: []string{"*"}, Routes: routes}},
 	}
 }
 

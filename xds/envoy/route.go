@@ -2,6 +2,7 @@ package envoy
 
 import (
 	"sort"
+	"strings"
 	"time"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -11,6 +12,7 @@ import (
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	"google.golang.org/protobuf/types/known/anypb"
 
+	"ebb.dev/ebb/crds/async"
 	"ebb.dev/ebb/xds/model"
 )
 
@@ -20,7 +22,7 @@ const vhdsFetch = 100 * time.Millisecond
 // RouteConfiguration is a gateway's: one catch-all virtual host that asks the hold server, and the virtual hosts of
 // active services beside it through VHDS, pushed unasked.
 func RouteConfiguration(config model.RouteConfig) *routev3.RouteConfiguration {
-	return &routev3.RouteConfiguration{
+	out := &routev3.RouteConfiguration{
 		Name:                            string(config),
 		IgnorePortInHostMatching:        true,
 		VirtualHosts:                    []*routev3.VirtualHost{catchAll(config)},
@@ -28,6 +30,11 @@ func RouteConfiguration(config model.RouteConfig) *routev3.RouteConfiguration {
 		MostSpecificHeaderMutationsWins: true,
 		ResponseHeadersToRemove:         []string{UnsentHeader},
 	}
+	if config == model.External {
+		// It lifts timeouts: those who ask from outside have theirs lifted by asking for an answer later.
+		out.RequestHeadersToRemove = []string{strings.ToLower(async.AttemptHeader)}
+	}
+	return out
 }
 
 // catchAll routes to whatever cluster the hold's answer names.
@@ -56,12 +63,12 @@ func VirtualHost(v model.VHost) *routev3.VirtualHost {
 		TypedPerFilterConfig: holdOff(),
 	}
 	for _, r := range v.Routes {
-		vhost.Routes = append(vhost.Routes, route(r))
+		vhost.Routes = append(vhost.Routes, route(v.Config, r))
 	}
 	return vhost
 }
 
-func route(r model.Route) *routev3.Route {
+func route(config model.RouteConfig, r model.Route) *routev3.Route {
 	action := &routev3.RouteAction{
 		// The replica's proxy bounds requests; here a bound would cut streams.
 		Timeout:     duration(0),
@@ -85,7 +92,7 @@ func route(r model.Route) *routev3.Route {
 		action.ClusterSpecifier = &routev3.RouteAction_Cluster{Cluster: shares[0].Cluster}
 		out.RequestHeadersToAdd = append(out.RequestHeadersToAdd, setHeaders(shares[0].AppendHeaders)...)
 		if shares[0].Hold {
-			out.TypedPerFilterConfig = askHoldFor(shares[0].Revision)
+			out.TypedPerFilterConfig = askHoldFor(config, shares[0].Revision)
 		}
 		return out
 	}
@@ -97,7 +104,7 @@ func route(r model.Route) *routev3.Route {
 			RequestHeadersToAdd: setHeaders(split.AppendHeaders),
 		}
 		if split.Hold {
-			share.TypedPerFilterConfig = askHoldFor(split.Revision)
+			share.TypedPerFilterConfig = askHoldFor(config, split.Revision)
 		}
 		weighted.Clusters = append(weighted.Clusters, share)
 	}
@@ -117,7 +124,22 @@ func routeMatch(r model.Route) *routev3.RouteMatch {
 			}},
 		})
 	}
+	if r.Prefer.Name != "" {
+		match.Headers = append(match.Headers, preferMatch(r.Prefer))
+	}
 	return match
+}
+
+// preferMatch fits requests whose Prefer headers, joined by commas, have the preference, or have not.
+func preferMatch(p model.Preference) *routev3.HeaderMatcher {
+	return &routev3.HeaderMatcher{
+		Name: strings.ToLower(async.PreferHeader),
+		HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: &matcherv3.StringMatcher{
+			MatchPattern: &matcherv3.StringMatcher_SafeRegex{SafeRegex: &matcherv3.RegexMatcher{Regex: p.Name.Pattern()}},
+		}},
+		InvertMatch:               p.Absent,
+		TreatMissingHeaderAsEmpty: p.Absent,
+	}
 }
 
 func setHeaders(headers []model.Header) []*corev3.HeaderValueOption {
@@ -162,7 +184,11 @@ func askHold(extensions map[string]string) map[string]*anypb.Any {
 	})}
 }
 
-// askHoldFor holds a share whose revision Envoy has picked already; the pick stays with the request.
-func askHoldFor(revision model.Key) map[string]*anypb.Any {
+// askHoldFor holds a share whose revision Envoy has picked already; the pick stays with the request. A plain service has none: its requests
+// wait until the gateway has its cluster.
+func askHoldFor(config model.RouteConfig, revision model.Key) map[string]*anypb.Any {
+	if revision.IsZero() {
+		return askHold(map[string]string{ConfigExtension: string(config)})
+	}
 	return askHold(map[string]string{RevisionExtension: revision.String()})
 }

@@ -4,6 +4,7 @@ import (
 	"net"
 	"strings"
 
+	"ebb.dev/ebb/crds/async"
 	"ebb.dev/ebb/xds/model"
 )
 
@@ -44,7 +45,7 @@ func HostName(authority string) string {
 func Match(vhost *model.VHost, request Request) (model.Route, bool) {
 	path, _, _ := strings.Cut(request.Path, "?")
 	for _, route := range vhost.Routes {
-		if strings.HasPrefix(path, route.PathPrefix) && headersFit(route.Headers, request.Header) {
+		if strings.HasPrefix(path, route.PathPrefix) && headersFit(route.Headers, request.Header) && preferenceFits(route.Prefer, request.Header) {
 			return route, true
 		}
 	}
@@ -58,6 +59,10 @@ func headersFit(wanted []model.Header, header func(string) string) bool {
 		}
 	}
 	return true
+}
+
+func preferenceFits(wanted model.Preference, header func(string) string) bool {
+	return wanted.Name == "" || wanted.Name.In(header(strings.ToLower(async.PreferHeader))) != wanted.Absent
 }
 
 // Pick chooses a split by weight; dice is in [0, 1).

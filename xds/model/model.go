@@ -1,6 +1,10 @@
 package model
 
-import "time"
+import (
+	"time"
+
+	"ebb.dev/ebb/crds/async"
+)
 
 // Protocol is what the app speaks on its port.
 type Protocol string
@@ -31,6 +35,10 @@ type Route struct {
 	PathPrefix string
 	// Headers must all be present with exactly this value.
 	Headers []Header
+	// Prefer narrows the route by the request's Prefer header; the zero value does not.
+	Prefer Preference
+	// Aside leads away from the host's own backends: alone it keeps no virtual host at a gateway.
+	Aside bool
 	// RewriteHost replaces the Host header when not empty.
 	RewriteHost string
 	// AppendHeaders are set on the request.
@@ -41,6 +49,12 @@ type Route struct {
 
 // Header is a request header and its exact value.
 type Header struct{ Name, Value string }
+
+// Preference says which requests fit by their Prefer header (RFC 7240): those that name it, or those that do not.
+type Preference struct {
+	Name   async.Preference
+	Absent bool
+}
 
 // Split is one share of a route.
 type Split struct {

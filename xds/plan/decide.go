@@ -8,7 +8,7 @@ import (
 )
 
 // Variant returns the virtual host as a gateway should have it now: shares that do not pass are held. It reports false
-// when nothing passes; then the catch-all serves the host and every request asks the hold.
+// when nothing of its own passes; then the catch-all serves the host and every request asks the hold.
 func Variant(vhost *model.VHost, passes func(model.Split) bool) (*model.VHost, bool) {
 	out := *vhost
 	out.Routes = make([]model.Route, len(vhost.Routes))
@@ -18,7 +18,7 @@ func Variant(vhost *model.VHost, passes func(model.Split) bool) (*model.VHost, b
 		for j, split := range route.Splits {
 			pass := passes(split)
 			split.Hold = !pass
-			any = any || (pass && split.Weight > 0)
+			any = any || (pass && split.Weight > 0 && !route.Aside)
 			splits[j] = split
 		}
 		route.Splits = splits

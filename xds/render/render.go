@@ -99,7 +99,7 @@ func fill(tx *store.Tx, objects []runtime.Object) error {
 			replica.Programmed, replica.Listening = true, true
 			tx.SetReplica(replica)
 		case *networkingv1alpha1.Ingress:
-			vhosts, backends := build.VHosts(o)
+			vhosts, backends := build.VHosts(o, services[build.AsyncBackend.Service] != nil)
 			for _, b := range backends {
 				owner := model.Owner{Kind: "Service", Key: b.Service}
 				tx.SetService(build.Service(b, owner, services[b.Service], slices[b.Service]))

@@ -22,12 +22,15 @@ type plainServices struct {
 	backends map[model.Key]map[build.Backend]int
 	services map[model.Key]*corev1.Service
 	slices   map[model.Key]map[string]*discoveryv1.EndpointSlice
+	// ingresses are those that are served, as they were told last.
+	ingresses map[model.Owner]*networkingv1alpha1.Ingress
 }
 
 func newPlainServices() plainServices {
 	return plainServices{
 		users: map[model.Owner][]build.Backend{}, backends: map[model.Key]map[build.Backend]int{},
 		services: map[model.Key]*corev1.Service{}, slices: map[model.Key]map[string]*discoveryv1.EndpointSlice{},
+		ingresses: map[model.Owner]*networkingv1alpha1.Ingress{},
 	}
 }
 
@@ -70,7 +73,8 @@ func (w *Watcher) apply(ingress *networkingv1alpha1.Ingress) (refused []string) 
 		w.remove(owner)
 		return nil
 	}
-	vhosts, backends := build.VHosts(ingress)
+	w.plain.ingresses[owner] = ingress
+	vhosts, backends := build.VHosts(ingress, w.plain.services[build.AsyncBackend.Service] != nil)
 	before := w.plain.users[owner]
 	w.plain.users[owner] = backends
 	for _, b := range backends {
@@ -113,6 +117,7 @@ func (w *Watcher) Forget(ingress model.Key) {
 func (w *Watcher) remove(owner model.Owner) {
 	before := w.plain.users[owner]
 	delete(w.plain.users, owner)
+	delete(w.plain.ingresses, owner)
 	w.store.Write(func(tx *store.Tx) {
 		tx.SetVHosts(owner, nil)
 		w.release(tx, before)
@@ -146,8 +151,19 @@ func (w *Watcher) putBackend(tx *store.Tx, b build.Backend) {
 func (w *Watcher) service(service *corev1.Service) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	_, was := w.plain.services[keyOf(service)]
 	w.plain.services[keyOf(service)] = service
 	w.backendsChanged(keyOf(service))
+	if !was && keyOf(service) == build.AsyncBackend.Service {
+		w.applyAll()
+	}
+}
+
+// applyAll looks at every ingress again: there is now, or no more, somebody who answers later. The caller holds mu.
+func (w *Watcher) applyAll() {
+	for _, ingress := range w.plain.ingresses {
+		w.apply(ingress)
+	}
 }
 
 func (w *Watcher) serviceGone(service *corev1.Service) {
@@ -155,6 +171,9 @@ func (w *Watcher) serviceGone(service *corev1.Service) {
 	defer w.mu.Unlock()
 	delete(w.plain.services, keyOf(service))
 	w.backendsChanged(keyOf(service))
+	if keyOf(service) == build.AsyncBackend.Service {
+		w.applyAll()
+	}
 }
 
 func serviceOf(slice *discoveryv1.EndpointSlice) model.Key {

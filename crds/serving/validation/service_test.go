@@ -88,6 +88,8 @@ func TestTheTemplatesNameAndAnnotations(t *testing.T) {
 			want: []string{meta + ".annotations[queue.sidecar.serving.knative.dev/resourcePercentage]: percentage"}},
 		{name: "networking", manifest: templateMeta(`annotations: {networking.knative.dev/ingress-class: a, networking.knative.dev/colour: blue}`),
 			want: []string{meta + ".annotations[networking.knative.dev/colour]: is no annotation of networking.knative.dev"}},
+		{name: "answered later", manifest: `{metadata: {annotations: {async.knative.dev/mode: sometimes, async.ebb.dev/timeout: 20m, async.ebb.dev/retry: "-1"}}, spec: {template: {spec: {containers: [{image: a}]}}}}`,
+			want: []string{"metadata.annotations[async.ebb.dev/retry]: whole number", "metadata.annotations[async.knative.dev/mode]: supported values"}},
 		{name: "rollout", manifest: `{metadata: {annotations: {serving.knative.dev/rollout-duration: "10.5s"}}, spec: {template: {spec: {containers: [{image: a}]}}}}`,
 			want: []string{"metadata.annotations[serving.knative.dev/rollout-duration]: whole seconds"}},
 		{name: "rollout, older spelling", manifest: `{metadata: {annotations: {serving.knative.dev/rolloutDuration: 120s}}, spec: {template: {spec: {containers: [{image: a}]}}}}`},

@@ -6,6 +6,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"ebb.dev/ebb/crds/async"
 	"ebb.dev/ebb/crds/config"
 	"ebb.dev/ebb/crds/serving"
 	"ebb.dev/ebb/crds/serving/defaulting"
@@ -28,6 +29,7 @@ func (r *Result) warn(format string, args ...any) {
 func Service(s, old *v1.Service, cfg *config.Set) Result {
 	var r Result
 	r.add(objectMeta(&s.ObjectMeta, field.NewPath("metadata"))...)
+	r.add(async.Validate(s.Annotations, s.Labels, field.NewPath("metadata"))...)
 	r.add(rolloutDuration(s.Annotations, field.NewPath("metadata", "annotations"))...)
 	r.visibility(s.Labels, field.NewPath("metadata", "labels"))
 	r.template(&s.Spec.Template, &s.ObjectMeta, cfg, field.NewPath("spec", "template"))
@@ -83,6 +85,7 @@ func Route(rt, old *v1.Route, _ *config.Set) Result {
 	var r Result
 	meta := field.NewPath("metadata")
 	r.add(objectMeta(&rt.ObjectMeta, meta)...)
+	r.add(async.Validate(rt.Annotations, rt.Labels, meta)...)
 	r.add(ownerLabel(&rt.ObjectMeta, serving.ServiceLabelKey, "Service", meta.Child("labels"))...)
 	r.add(rolloutDuration(rt.Annotations, meta.Child("annotations"))...)
 	r.visibility(rt.Labels, meta.Child("labels"))
