@@ -28,7 +28,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		events:  counter("events_total", "Events stored."),
 		bytes:   counter("bytes_total", "Bytes stored."),
 		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Namespace: "ebb", Subsystem: "event_log", Name: "commit_seconds", Help: "How long a commit takes.",
+			Namespace: "ebb", Subsystem: "event_log", Name: "commit_duration_seconds", Help: "How long a commit takes.",
 			Buckets: prometheus.ExponentialBuckets(20e-6, 2, 16),
 		}),
 		duplicates: counter("duplicates_total", "Events that were stored already."),

@@ -24,6 +24,8 @@ type Opened struct {
 	Retain func()
 	// Sleep lets time pass for the log's clock.
 	Sleep func(time.Duration)
+	// Unbounded says why streams are never full; empty for a log that bounds what is unread.
+	Unbounded string
 }
 
 // Run tests a log that open opens empty.
@@ -52,6 +54,7 @@ func Run(t *testing.T, open func(t *testing.T) Opened) {
 		{"WhatEverybodyHasReadGoesByAge", age},
 		{"EverythingOutlivesARestart", restart},
 		{"RemovedStreamsBeginAnew", removed},
+		{"WhatIsKeptCanBeListed", listed},
 	} {
 		t.Run(promise.name, func(t *testing.T) { promise.test(t, open(t)) })
 	}

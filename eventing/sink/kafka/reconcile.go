@@ -1,0 +1,204 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"ebb.dev/ebb/crds/duck"
+	eventingv1alpha1 "ebb.dev/ebb/crds/eventing/v1alpha1"
+	networking "ebb.dev/ebb/crds/networking/v1alpha1"
+	"ebb.dev/ebb/eventing/exposure"
+	"ebb.dev/ebb/eventing/kafka/cluster"
+	"ebb.dev/ebb/eventing/kafka/settings"
+	"ebb.dev/ebb/eventing/kafka/topic"
+	"ebb.dev/ebb/eventing/model"
+	"ebb.dev/ebb/eventing/status"
+)
+
+// Host is the Service whose host all KafkaSinks are reached by, as Knative's.
+var Host = types.NamespacedName{Namespace: exposure.Namespace, Name: "kafka-sink-ingress"}
+
+// Hosts are the names that KafkaSinks are reached by.
+func Hosts(clusterDomain string) []string { return exposure.Hosts(Host, clusterDomain) }
+
+const (
+	// purpose is that of the Service and the route that lead there.
+	purpose = "kafkasink"
+	// lookAgain is how soon a KafkaSink is looked at again that is not ready; one that is, after settled: its Secret may have changed.
+	lookAgain = 5 * time.Second
+	settled   = time.Minute
+	// concurrency is how many are reconciled at once: each may wait for Kafka.
+	concurrency = 4
+)
+
+// Exposer makes a host lead to the ingress.
+type Exposer interface {
+	Channel(ctx context.Context, placeholder *corev1.Service, route *networking.Ingress) error
+}
+
+// Writes knows where the events of sinks go; *Topics does.
+type Writes interface {
+	Set(ctx context.Context, name model.Key, target Target) error
+	Remove(name model.Key)
+}
+
+// Secrets reads credentials; *settings.Reader does.
+type Secrets interface {
+	Secret(ctx context.Context, name types.NamespacedName) (cluster.Auth, error)
+}
+
+// Reconciler brings KafkaSinks about.
+type Reconciler struct {
+	Client  client.Client
+	Secrets Secrets
+	Exposer Exposer
+	Topics  Writes
+	// ClusterDomain is the DNS domain of Services, Gateway the DNS name of the internal gateway.
+	ClusterDomain, Gateway string
+	Clock                  clock.PassiveClock
+}
+
+// Setup adds the controller to a manager.
+func (r *Reconciler) Setup(m ctrl.Manager) error {
+	return ctrl.NewControllerManagedBy(m).Named("kafkasink").For(&eventingv1alpha1.KafkaSink{}).
+		WithOptions(controller.Options{MaxConcurrentReconciles: concurrency}).
+		Watches(&networking.Ingress{}, handler.EnqueueRequestsFromMapFunc(r.sinks)).
+		Complete(reconcile.Func(r.Reconcile))
+}
+
+// sinks are all KafkaSinks when the route to their host has changed.
+func (r *Reconciler) sinks(ctx context.Context, o client.Object) []ctrl.Request {
+	if client.ObjectKeyFromObject(o) != Host {
+		return nil
+	}
+	var list eventingv1alpha1.KafkaSinkList
+	if err := r.Client.List(ctx, &list); err != nil {
+		return nil
+	}
+	out := make([]ctrl.Request, 0, len(list.Items))
+	for i := range list.Items {
+		out = append(out, ctrl.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])})
+	}
+	return out
+}
+
+// Reconcile reconciles one KafkaSink.
+func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
+	var s eventingv1alpha1.KafkaSink
+	if err := r.Client.Get(ctx, request.NamespacedName, &s); client.IgnoreNotFound(err) != nil {
+		return ctrl.Result{}, fmt.Errorf("read KafkaSink %s: %w", request, err)
+	} else if err != nil || s.DeletionTimestamp != nil {
+		r.Topics.Remove(request.NamespacedName)
+		return ctrl.Result{}, nil
+	}
+	in := Input{Sink: &s, ClusterDomain: r.ClusterDomain, Now: r.Clock.Now()}
+	var target Target
+	if target, in.Config = r.target(ctx, &s); in.Config == nil {
+		in.Stored = r.Topics.Set(ctx, request.NamespacedName, target)
+	}
+	backend := types.NamespacedName{Namespace: exposure.Namespace, Name: exposure.Backend}
+	in.Exposed = r.Exposer.Channel(ctx, exposure.Placeholder(Host, purpose, r.Gateway), exposure.Route(Host, purpose, Hosts(r.ClusterDomain), nil, backend))
+	var route networking.Ingress
+	switch err := r.Client.Get(ctx, Host, &route); {
+	case client.IgnoreNotFound(err) != nil:
+		return ctrl.Result{}, fmt.Errorf("read the route to KafkaSinks: %w", err)
+	case err != nil:
+		in.Why = "the route to it is being made"
+	default:
+		in.Reached, in.Why = exposure.Reached(&route)
+	}
+	if err := status.Save(ctx, r.Client, &s, &s.Status, Decide(in)); err != nil {
+		return ctrl.Result{}, err
+	}
+	if in.Config != nil || in.Stored != nil || in.Exposed != nil || !in.Reached {
+		return ctrl.Result{RequeueAfter: lookAgain}, nil
+	}
+	return ctrl.Result{RequeueAfter: settled}, nil
+}
+
+// target is where a sink's events go.
+func (r *Reconciler) target(ctx context.Context, s *eventingv1alpha1.KafkaSink) (Target, error) {
+	t := Target{Cluster: cluster.Cluster{Servers: s.Spec.BootstrapServers}, Topic: TopicOf(s)}
+	t.Structured = ptr.Deref(s.Spec.ContentMode, eventingv1alpha1.ModeBinary) == eventingv1alpha1.ModeStructured
+	if auth := s.Spec.Auth; auth != nil && auth.Secret != nil && auth.Secret.Ref != nil && auth.Secret.Ref.Name != "" {
+		var err error
+		if t.Cluster.Auth, err = r.Secrets.Secret(ctx, types.NamespacedName{Namespace: s.Namespace, Name: auth.Secret.Ref.Name}); err != nil {
+			return Target{}, fmt.Errorf("spec.auth.secret.ref: %w", err)
+		}
+	}
+	return t, nil
+}
+
+// TopicOf is a sink's topic: one that is made as it says, or one that has to be there where it does not.
+func TopicOf(s *eventingv1alpha1.KafkaSink) topic.Topic {
+	t := topic.Topic{Name: s.Spec.Topic, Partitions: ptr.Deref(s.Spec.NumPartitions, 0), Replication: ptr.Deref(s.Spec.ReplicationFactor, 0)}
+	t.External = t.Partitions == 0 && t.Replication == 0
+	return t
+}
+
+// Input is what the decision about a KafkaSink's status is made of.
+type Input struct {
+	Sink *eventingv1alpha1.KafkaSink
+	// Config is why nobody knows how to connect, Stored why there is no topic, Exposed why there is no way to the host; nil if all is well.
+	Config, Stored, Exposed error
+	// Reached says that the gateways know the host; otherwise why not.
+	Reached       bool
+	Why           string
+	ClusterDomain string
+	Now           time.Time
+}
+
+// Decide returns a KafkaSink's status.
+func Decide(in Input) eventingv1alpha1.KafkaSinkStatus {
+	s := in.Sink
+	out := *s.Status.DeepCopy()
+	marks := out.Mark(metav1.NewTime(in.Now))
+	out.ObservedGeneration = s.Generation
+	marks.Initialize()
+	marks.MarkTrue(eventingv1alpha1.KafkaSinkConditionConfigMapUpdated)
+	var wrong *settings.Wrong
+	var away *cluster.Unreachable
+	switch {
+	case errors.As(in.Config, &wrong):
+		marks.MarkFalse(eventingv1alpha1.KafkaSinkConditionConfigParsed, wrong.Reason, in.Config.Error())
+		marks.MarkUnknown(eventingv1alpha1.KafkaSinkConditionTopicReady, "ConfigNotParsed", "how to connect is not known")
+	case in.Config != nil:
+		marks.MarkFalse(eventingv1alpha1.KafkaSinkConditionConfigParsed, "ConfigNotRead", in.Config.Error())
+		marks.MarkUnknown(eventingv1alpha1.KafkaSinkConditionTopicReady, "ConfigNotParsed", "how to connect is not known")
+	case errors.As(in.Stored, &away):
+		marks.MarkTrue(eventingv1alpha1.KafkaSinkConditionConfigParsed)
+		marks.MarkFalse(eventingv1alpha1.KafkaSinkConditionTopicReady, away.Reason, "spec.bootstrapServers: "+in.Stored.Error())
+	case in.Stored != nil:
+		marks.MarkTrue(eventingv1alpha1.KafkaSinkConditionConfigParsed)
+		marks.MarkFalse(eventingv1alpha1.KafkaSinkConditionTopicReady, "TopicNotReady", in.Stored.Error())
+	default:
+		marks.MarkTrue(eventingv1alpha1.KafkaSinkConditionConfigParsed)
+		marks.MarkTrueWithReason(eventingv1alpha1.KafkaSinkConditionTopicReady, fmt.Sprintf("Topic %s created", s.Spec.Topic), "")
+	}
+	out.Address = &duck.Addressable{Name: ptr.To("http"), URL: "http://" + Hosts(in.ClusterDomain)[0] + "/" + s.Namespace + "/" + s.Name}
+	out.Addresses = nil
+	switch {
+	case in.Exposed != nil:
+		marks.MarkFalse(eventingv1alpha1.KafkaSinkConditionAddressable, "NotExposed", in.Exposed.Error())
+	case !in.Reached:
+		marks.MarkUnknown(eventingv1alpha1.KafkaSinkConditionAddressable, "RouteNotReady", in.Why)
+	default:
+		marks.MarkTrue(eventingv1alpha1.KafkaSinkConditionAddressable)
+	}
+	marks.MarkTrueWithReason(eventingv1alpha1.KafkaSinkConditionEventPoliciesReady, "DefaultAuthorizationMode", "no EventPolicy applies: all senders in the cluster may send")
+	out.Status.KeepTransitionTimes(&s.Status.Status)
+	return out
+}
