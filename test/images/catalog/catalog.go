@@ -23,6 +23,11 @@ var Images = []Image{
 		StandsInFor: "the sink that prints each CloudEvent",
 	},
 	{Name: "gcr.io/knative-releases/knative.dev/eventing/cmd/event_display:latest", Dir: "event-display", StandsInFor: "the same under its later name"},
+	{
+		Name: "gcr.io/knative-releases/knative.dev/eventing/cmd/heartbeats:latest", Dir: "heartbeats",
+		StandsInFor: "the sender that a ContainerSource or a SinkBinding tells its sink",
+	},
+	{Name: "ebb.dev/eventfile:latest", Dir: "eventfile"},
 	{Name: "williamyeh/hey:latest", Dir: "hey/hey", Shell: true, StandsInFor: "the load generator, with a shell"},
 	{Name: "ebb.dev/testapp:latest", Dir: "testapp"},
 }
