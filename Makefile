@@ -49,6 +49,10 @@ conformance: build ## Knative's own suites, as far as they can run here.
 bench: build ## Measure side by side, as ratios; writes docs/bench/.
 	$(GO_BUILD) -o $(BIN)/ebb-bench ./test/bench/cmd/ebb-bench && $(BIN)/ebb-bench --out docs/bench
 
+.PHONY: bench-events
+bench-events: build ## Measure the event broker beside JetStream, Envoy alone and Kafka; writes docs/bench/events/ (QUICK=1 for a look).
+	$(GO_BUILD) -o $(BIN)/ebb-bench ./test/bench/cmd/ebb-bench && $(BIN)/ebb-bench --apart --only events --node light --out docs/bench/events $(if $(QUICK),--quick)
+
 .PHONY: fuzz
 fuzz: ## Every fuzz target for half a minute.
 	@test/fuzz-all 30s

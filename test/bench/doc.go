@@ -7,6 +7,8 @@
 //	burst           many requests at once from zero, against the ideal schedule
 //	memory          what is resident, and the processor time of doing nothing
 //	writes          what a Service costs the API server
+//	events          what the event broker accepts and delivers, and what it costs
+//	peers           what the event broker is compared with
 //	load            the load generator, in a process of its own
 //	processes       /proc: trees, memory, processor time
 //	stats           quantiles and histograms

@@ -2,13 +2,16 @@
 //
 //	/            Hello $TARGET!
 //	/sleep?ms=   waits, then answers
+//	POST /       takes an event
 //
-// BENCH_TELL=host:port gets one datagram with the host's name as soon as $PORT accepts connections.
+// BENCH_TELL=host:port gets one datagram with the host's name as soon as $PORT accepts connections. BENCH_RECEIPTS=host:port gets
+// one for each event: its id, a blank and when it was here, in nanoseconds since 1970.
 package main
 
 import (
 	"cmp"
 	"fmt"
+	"io"
 	"log"
 	"net"
 	"net/http"
@@ -32,6 +35,7 @@ func main() {
 		}
 	})
 	http.HandleFunc("/sleep", sleep)
+	http.HandleFunc("POST /{$}", receiver(os.Getenv("BENCH_RECEIPTS")))
 	log.Fatal(http.Serve(listener, nil))
 }
 
@@ -46,6 +50,31 @@ func tell(to string) {
 	name, _ := os.Hostname() // a datagram without a name says the same
 	if _, err := conn.Write([]byte(name)); err != nil {
 		log.Println("tell:", err)
+	}
+}
+
+// receiver takes events, and says so to an address if there is one.
+func receiver(to string) http.HandlerFunc {
+	say := func(string, time.Time) {}
+	if to != "" {
+		conn, err := net.Dial("udp", to)
+		if err != nil {
+			log.Fatal("receipts: ", err)
+		}
+		say = func(id string, at time.Time) {
+			if _, err := fmt.Fprintf(conn, "%s %d", id, at.UnixNano()); err != nil {
+				log.Println("receipts:", err)
+			}
+		}
+	}
+	return func(w http.ResponseWriter, r *http.Request) {
+		if _, err := io.Copy(io.Discard, r.Body); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		at := time.Now()
+		w.WriteHeader(http.StatusAccepted)
+		say(r.Header.Get("Ce-Id"), at)
 	}
 }
 

@@ -21,6 +21,8 @@ type Config struct {
 	Address string `json:"address"`
 	Host    string `json:"host"`
 	Path    string `json:"path"`
+	// Event makes each request carry an event of its own, answered with 202; without it requests are GETs, answered with 200.
+	Event *Event `json:"event,omitempty"`
 	// Connections are kept open, each with one request at a time.
 	Connections int `json:"connections"`
 	// Rate is requests per second over all connections; 0 asks again as soon as it is answered.
@@ -33,7 +35,7 @@ type Config struct {
 // Result of one run.
 type Result struct {
 	Latency stats.Histogram `json:"latency"`
-	// Requests were answered with 200 within the counted time; Errors were not.
+	// Requests were answered as they should be within the counted time; Errors were not.
 	Requests uint64 `json:"requests"`
 	Errors   uint64 `json:"errors"`
 	// FirstError says what the first error was.
@@ -52,14 +54,14 @@ func Run(ctx context.Context, c Config) (Result, error) {
 	if c.Connections < 1 {
 		return Result{}, fmt.Errorf("load: %d connections: need at least one", c.Connections)
 	}
-	request := fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: ebb-bench\r\n\r\n", c.Path, c.Host)
+	next := c.requests()
 	begin := time.Now()
 	counted, end := begin.Add(c.Warmup), begin.Add(c.Warmup+c.Duration)
 	results := make([]Result, c.Connections)
 	var group sync.WaitGroup
 	for i := range c.Connections {
 		group.Go(func() {
-			w := worker{config: c, request: request, counted: counted, end: end, result: &results[i]}
+			w := worker{config: c, request: next, want: c.answer(), counted: counted, end: end, result: &results[i]}
 			if c.Rate > 0 {
 				w.interval = time.Duration(float64(time.Second) * float64(c.Connections) / c.Rate)
 				w.next = begin.Add(w.interval * time.Duration(i) / time.Duration(c.Connections))
@@ -68,7 +70,12 @@ func Run(ctx context.Context, c Config) (Result, error) {
 		})
 	}
 	group.Wait()
-	out := Result{Seconds: c.Duration.Seconds()}
+	return Sum(results, c.Duration), ctx.Err()
+}
+
+// Sum adds up the results of the connections of one run, of which a time was counted.
+func Sum(results []Result, counted time.Duration) Result {
+	out := Result{Seconds: counted.Seconds()}
 	for _, r := range results {
 		out.Latency.Merge(r.Latency)
 		out.Requests += r.Requests
@@ -78,13 +85,32 @@ func Run(ctx context.Context, c Config) (Result, error) {
 			out.FirstError = r.FirstError
 		}
 	}
-	return out, ctx.Err()
+	return out
+}
+
+// Add notes an answer; it counts if it was asked for when counting had begun.
+func (r *Result) Add(start, done, counted time.Time) {
+	r.All++
+	if !start.Before(counted) {
+		r.Requests++
+		r.Latency.Add(done.Sub(start))
+	}
+}
+
+// Fail notes a request that was not answered as it should be.
+func (r *Result) Fail(err error) {
+	r.Errors++
+	if r.FirstError == "" {
+		r.FirstError = err.Error()
+	}
 }
 
 // worker is one connection.
 type worker struct {
-	config       Config
-	request      []byte
+	config Config
+	// request makes the next one in a buffer; want begins the answer it should get.
+	request      func(buffer []byte) []byte
+	want         []byte
 	counted, end time.Time
 	// interval is between two requests of an open loop and next the time of the next; zero in a closed one.
 	interval time.Duration
@@ -93,6 +119,7 @@ type worker struct {
 
 	conn   net.Conn
 	reader *bufio.Reader
+	buffer []byte
 }
 
 func (w *worker) run(ctx context.Context) {
@@ -115,22 +142,14 @@ func (w *worker) run(ctx context.Context) {
 		}
 		err := w.ask()
 		done := time.Now()
-		switch {
-		case err != nil && w.conn != nil:
+		if err == nil {
+			w.result.Add(start, done, w.counted)
+			continue
+		}
+		w.result.Fail(err)
+		if w.conn != nil {
 			w.conn.Close()
 			w.conn = nil
-			fallthrough
-		case err != nil:
-			w.result.Errors++
-			if w.result.FirstError == "" {
-				w.result.FirstError = err.Error()
-			}
-		default:
-			w.result.All++
-			if !start.Before(w.counted) {
-				w.result.Requests++
-				w.result.Latency.Add(done.Sub(start))
-			}
 		}
 	}
 }
@@ -149,27 +168,29 @@ func (w *worker) ask() error {
 	if err := w.conn.SetDeadline(time.Now().Add(answerTimeout)); err != nil {
 		return err
 	}
-	if _, err := w.conn.Write(w.request); err != nil {
+	w.buffer = w.request(w.buffer[:0])
+	if _, err := w.conn.Write(w.buffer); err != nil {
 		return err
 	}
-	return readAnswer(w.reader)
+	return readAnswer(w.reader, w.want)
 }
 
 var (
 	lengthHeader    = []byte("content-length:")
 	chunkedHeader   = []byte("transfer-encoding:")
 	statusOK        = []byte("HTTP/1.1 200")
+	statusAccepted  = []byte("HTTP/1.1 202")
 	errUnmeasurable = errors.New("an answer without Content-Length cannot be measured")
 )
 
-// readAnswer reads one answer of status 200 whose length is given: as little work as can be, for the generator shares the
-// processors with what it measures.
-func readAnswer(r *bufio.Reader) error {
+// readAnswer reads one answer that begins as wanted and whose length is given: as little work as can be, for the generator shares
+// the processors with what it measures.
+func readAnswer(r *bufio.Reader, want []byte) error {
 	line, err := r.ReadSlice('\n')
 	if err != nil {
 		return err
 	}
-	if !bytes.HasPrefix(line, statusOK) {
+	if !bytes.HasPrefix(line, want) {
 		return fmt.Errorf("answered %q", bytes.TrimSpace(line))
 	}
 	length := -1

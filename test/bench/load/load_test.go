@@ -2,9 +2,11 @@ package load
 
 import (
 	"bufio"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -57,11 +59,46 @@ func TestOtherAnswersThan200AreErrors(t *testing.T) {
 	}
 }
 
+func TestEachEventHasAnIdOfItsOwnThatSaysWhenItWasSent(t *testing.T) {
+	var mu sync.Mutex
+	ids := map[string]bool{}
+	address := server(t, func(w http.ResponseWriter, r *http.Request) {
+		data, err := io.ReadAll(r.Body)
+		run, sent, idErr := ParseID(r.Header.Get("Ce-Id"))
+		if err != nil || idErr != nil || len(data) != 512 || run != "round-1" || time.Since(sent) > time.Minute || r.Header.Get("Ce-Type") != "made" {
+			t.Errorf("%v %v: %d bytes, %v", err, idErr, len(data), r.Header)
+		}
+		mu.Lock()
+		ids[r.Header.Get("Ce-Id")] = true
+		mu.Unlock()
+		w.WriteHeader(http.StatusAccepted)
+	})
+	c := Config{Address: address, Host: "h", Path: "/", Connections: 4, Duration: 100 * time.Millisecond, Event: &Event{Type: "made", Source: "/bench", Run: "round-1", Bytes: 512}}
+	r, err := Run(t.Context(), c)
+	if err != nil || r.Errors != 0 || r.All == 0 || uint64(len(ids)) != r.All {
+		t.Errorf("%v: %d answered, %d errors (%s), %d ids", err, r.All, r.Errors, r.FirstError, len(ids))
+	}
+}
+
+func FuzzParseID(f *testing.F) {
+	f.Add("round-1.7.1790000000000000000")
+	f.Add("..")
+	f.Fuzz(func(t *testing.T, s string) {
+		run, sent, err := ParseID(s)
+		if err != nil {
+			return
+		}
+		if again, at, err := ParseID(string(Event{Run: run}.AppendID(nil, 1, sent))); err != nil || again != run || !at.Equal(sent) {
+			t.Errorf("%q: %q at %v came back as %q at %v (%v)", s, run, sent, again, at, err)
+		}
+	})
+}
+
 func FuzzReadAnswer(f *testing.F) {
 	f.Add("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 	f.Add("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")
 	f.Fuzz(func(t *testing.T, s string) {
-		if err := readAnswer(bufio.NewReader(strings.NewReader(s))); err == nil && !strings.HasPrefix(s, "HTTP/1.1 200") {
+		if err := readAnswer(bufio.NewReader(strings.NewReader(s)), statusOK); err == nil && !strings.HasPrefix(s, "HTTP/1.1 200") {
 			t.Errorf("%q was taken for an answer", s)
 		}
 	})

@@ -25,7 +25,7 @@ type Section struct {
 	Title string `json:"title"`
 	// About says in a few sentences what was measured, and how.
 	About string `json:"about"`
-	// Missing says why nothing was measured; empty otherwise.
+	// Missing says why nothing was measured, or what is missing; empty otherwise.
 	Missing string   `json:"missing,omitempty"`
 	Targets []Target `json:"targets,omitempty"`
 	Tables  []Table  `json:"tables,omitempty"`
@@ -39,19 +39,29 @@ type Section struct {
 type Target struct {
 	What string  `json:"what"`
 	Got  float64 `json:"got"`
-	// Most is the largest that is good.
-	Most float64 `json:"most"`
-	Unit string  `json:"unit"`
-	Met  bool    `json:"met"`
+	// Limit is the largest that is good, or the smallest if AtLeast is set.
+	Limit   float64 `json:"limit"`
+	AtLeast bool    `json:"atLeast,omitempty"`
+	Unit    string  `json:"unit"`
+	Met     bool    `json:"met"`
 }
 
 // NewTarget compares a figure with the largest that is good.
 func NewTarget(what string, got, most float64, unit string) Target {
-	// What was not measured is not met; JSON has no word for it.
-	if math.IsNaN(got) || math.IsInf(got, 0) {
-		return Target{What: what + " (not measured)", Got: -1, Most: most, Unit: unit}
+	return Target{What: what, Got: got, Limit: most, Unit: unit, Met: got <= most}.orMissing()
+}
+
+// NewTargetAtLeast compares a figure with the smallest that is good.
+func NewTargetAtLeast(what string, got, least float64, unit string) Target {
+	return Target{What: what, Got: got, Limit: least, AtLeast: true, Unit: unit, Met: got >= least}.orMissing()
+}
+
+// orMissing says that a figure was not measured, where it is none: it is not met then. JSON has no word for it.
+func (t Target) orMissing() Target {
+	if math.IsNaN(t.Got) || math.IsInf(t.Got, 0) {
+		t.What, t.Got, t.Met = t.What+" (not measured)", -1, false
 	}
-	return Target{What: what, Got: got, Most: most, Unit: unit, Met: got <= most}
+	return t
 }
 
 // Table is for people.
@@ -110,7 +120,7 @@ func (r Report) Write(dir string) error {
 
 func (r Report) markdown() []byte {
 	var b bytes.Buffer
-	b.WriteString("# Measured\n\nWritten by `make bench`. Everything stands beside a peer of the same run, measured in turns with it.\n\n")
+	b.WriteString("# Measured\n\nWritten by `ebb-bench`: `make help` says how. Everything stands beside a peer of the same run, measured in turns with it.\n\n")
 	if r.Quick {
 		b.WriteString("**A quick run: too few repetitions for more than a look.**\n\n")
 	}
@@ -118,9 +128,12 @@ func (r Report) markdown() []byte {
 	r.targets(&b)
 	for _, s := range r.Sections {
 		fmt.Fprintf(&b, "## %s\n\n%s\n\n", s.Title, s.About)
-		if s.Missing != "" {
+		switch {
+		case s.Missing != "" && len(s.Tables) == 0:
 			fmt.Fprintf(&b, "Not available: %s\n\n", s.Missing)
 			continue
+		case s.Missing != "":
+			fmt.Fprintf(&b, "**Incomplete:** %s\n\n", s.Missing)
 		}
 		for _, t := range s.Tables {
 			t.markdown(&b)
@@ -133,14 +146,17 @@ func (r Report) markdown() []byte {
 }
 
 func (r Report) targets(b *bytes.Buffer) {
-	t := Table{Title: "What should be reached", Columns: []string{"section", "figure", "measured", "at most", ""}}
+	t := Table{Title: "What should be reached", Columns: []string{"section", "figure", "measured", "to be", ""}}
 	for _, s := range r.Sections {
 		for _, target := range s.Targets {
-			verdict := "met"
+			verdict, bound := "met", "≤ "
 			if !target.Met {
 				verdict = "**missed**"
 			}
-			t.Add(s.Title, target.What, text(target.Got)+" "+target.Unit, text(target.Most)+" "+target.Unit, verdict)
+			if target.AtLeast {
+				bound = "≥ "
+			}
+			t.Add(s.Title, target.What, text(target.Got)+" "+target.Unit, bound+text(target.Limit)+" "+target.Unit, verdict)
 		}
 	}
 	if len(t.Rows) > 0 {

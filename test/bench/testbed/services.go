@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"ebb.dev/ebb/crds/autoscaling"
+	eventingv1 "ebb.dev/ebb/crds/eventing/v1"
 	servingv1 "ebb.dev/ebb/crds/serving/v1"
 )
 
@@ -25,6 +26,8 @@ type Service struct {
 	Concurrency int64
 	// Annotations are those of its revision; without any it starts asleep.
 	Annotations map[string]string
+	// Own are annotations of the service itself.
+	Own map[string]string
 }
 
 func (b *Bed) object(s Service) *servingv1.Service {
@@ -32,9 +35,11 @@ func (b *Bed) object(s Service) *servingv1.Service {
 	if annotations == nil {
 		annotations = map[string]string{"autoscaling.knative.dev/initial-scale": "0"}
 	}
-	out := &servingv1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: Services, Name: s.Name}}
+	out := &servingv1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: Services, Name: s.Name, Annotations: s.Own}}
 	out.Spec.Template.Annotations = annotations
-	out.Spec.Template.Spec.Containers = []corev1.Container{{Image: Image, Env: []corev1.EnvVar{{Name: tellVariable, Value: b.tells.LocalAddr().String()}}}}
+	out.Spec.Template.Spec.Containers = []corev1.Container{{Image: Image, Env: []corev1.EnvVar{
+		{Name: tellVariable, Value: b.tells.LocalAddr().String()}, {Name: receiptsVariable, Value: b.receipts.LocalAddr().String()},
+	}}}
 	out.Spec.Template.Spec.ContainerConcurrency = &s.Concurrency
 	return out
 }
@@ -130,11 +135,14 @@ func (b *Bed) Revision(ctx context.Context, service string) (string, error) {
 // clearTimeout bounds the end of everything that a section made.
 const clearTimeout = 5 * time.Minute
 
-// Clear removes all services and bare Deployments and returns when nothing of them is left.
+// Clear removes all services, bare Deployments, Brokers and Triggers and returns when nothing of them is left.
 func (b *Bed) Clear(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, clearTimeout)
 	defer cancel()
 	background := client.PropagationPolicy(metav1.DeletePropagationBackground)
+	if err := b.clearEvents(ctx); err != nil {
+		return err
+	}
 	if err := b.Client.DeleteAllOf(ctx, &servingv1.Service{}, client.InNamespace(Services), background); err != nil {
 		return err
 	}
@@ -143,7 +151,7 @@ func (b *Bed) Clear(ctx context.Context) error {
 	}
 	return Until(ctx, "clear", func() error {
 		left := 0
-		for _, list := range []client.ObjectList{&servingv1.ServiceList{}, &servingv1.RevisionList{}, &appsv1.DeploymentList{}, &corev1.PodList{}} {
+		for _, list := range []client.ObjectList{&eventingv1.TriggerList{}, &eventingv1.BrokerList{}, &servingv1.ServiceList{}, &servingv1.RevisionList{}, &appsv1.DeploymentList{}, &corev1.PodList{}} {
 			for _, namespace := range []string{Services, Bare} {
 				if err := b.Client.List(ctx, list, client.InNamespace(namespace)); err != nil {
 					return err

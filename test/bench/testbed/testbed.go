@@ -50,6 +50,8 @@ type Options struct {
 	Port int
 	// Node is kubelet or light, ReplicaProxy node or sidecar.
 	Node, ReplicaProxy string
+	// Events is durable, the default, or relaxed.
+	Events string
 	// Sources is the folder that the app's source is in: app.
 	Sources string
 	// Log takes what the processes say.
@@ -64,31 +66,57 @@ type Bed struct {
 	Client client.Client
 	// Starts hears when apps listen.
 	Starts *Starts
-	debug  *http.Client
-	tells  net.PacketConn
+	// Receipts hears when apps have got events.
+	Receipts *Receipts
+	// NodeAddress is where pods and gateways reach processes of this machine.
+	NodeAddress     string
+	debug, broker   *http.Client
+	tells, receipts net.PacketConn
 }
 
 // Start starts a platform with the test images and returns when it is ready.
 func Start(ctx context.Context, o Options) (*Bed, error) {
-	b := &Bed{Options: o, debug: &http.Client{Transport: &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, "unix", filepath.Join(o.State, "run", "debug.sock"))
-		},
-	}}}
+	b := &Bed{Options: o, debug: onSocket(o.State, "debug.sock"), broker: onSocket(o.State, "events.sock")}
 	if err := b.buildImages(ctx); err != nil {
 		return nil, err
 	}
-	args := []string{"up", "--detach", "--state", o.State, "--http-port", strconv.Itoa(o.Port), "--node", o.Node, "--bin", o.Bin}
-	if o.ReplicaProxy != "" && o.ReplicaProxy != "node" {
-		args = append(args, "--replica-proxy", o.ReplicaProxy)
-	}
-	if err := b.run(ctx, args...); err != nil {
-		return nil, errors.Join(err, b.Stop())
-	}
-	if err := b.connect(ctx); err != nil {
+	if err := b.up(ctx); err != nil {
 		return nil, errors.Join(err, b.Stop())
 	}
 	return b, nil
+}
+
+// onSocket is a client for the debug pages of one of a platform's processes.
+func onSocket(state, name string) *http.Client {
+	return &http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "unix", filepath.Join(state, "run", name))
+		},
+	}}
+}
+
+// up starts the platform and connects to it.
+func (b *Bed) up(ctx context.Context) error {
+	args := []string{"up", "--detach", "--state", b.State, "--http-port", strconv.Itoa(b.Port), "--node", b.Node, "--bin", b.Bin}
+	if b.ReplicaProxy != "" && b.ReplicaProxy != "node" {
+		args = append(args, "--replica-proxy", b.ReplicaProxy)
+	}
+	if b.Events != "" {
+		args = append(args, "--events", b.Events)
+	}
+	if err := b.run(ctx, args...); err != nil {
+		return err
+	}
+	return b.connect(ctx)
+}
+
+// Restart ends the platform and starts it again with all that is in it, taking events in another way: durable or relaxed.
+func (b *Bed) Restart(ctx context.Context, events string) error {
+	if err := b.run(ctx, "down", "--state", b.State); err != nil {
+		return err
+	}
+	b.Events = events
+	return b.up(ctx)
 }
 
 func (b *Bed) run(ctx context.Context, args ...string) error {
@@ -129,8 +157,11 @@ func (b *Bed) connect(ctx context.Context) error {
 	if b.Client, err = client.New(b.Config, client.Options{Scheme: scheme}); err != nil {
 		return err
 	}
-	if err := b.hear(ctx); err != nil {
-		return err
+	// Apps know where to tell, and still do after a restart.
+	if b.tells == nil {
+		if err := b.hear(ctx); err != nil {
+			return err
+		}
 	}
 	for _, name := range []string{Services, Bare} {
 		_, err := b.Kube.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
@@ -146,8 +177,10 @@ const stopTimeout = 2 * time.Minute
 
 // Stop ends the platform and removes its folder.
 func (b *Bed) Stop() error {
-	if b.tells != nil {
-		b.tells.Close()
+	for _, conn := range []net.PacketConn{b.tells, b.receipts} {
+		if conn != nil {
+			conn.Close()
+		}
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
@@ -162,17 +195,26 @@ func (b *Bed) URLHost(service string) string { return service + "." + Services +
 
 // Debug reads a debug page of the control plane into a value, or its text into a *string.
 func (b *Bed) Debug(ctx context.Context, path string, into any) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://control-plane"+path, nil)
+	return page(ctx, b.debug, "control-plane", path, into)
+}
+
+// Broker reads a debug page of the event broker into a value, or its text into a *string.
+func (b *Bed) Broker(ctx context.Context, path string, into any) error {
+	return page(ctx, b.broker, "broker", path, into)
+}
+
+func page(ctx context.Context, client *http.Client, process, path string, into any) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+process+path, nil)
 	if err != nil {
 		return err
 	}
-	response, err := b.debug.Do(request)
+	response, err := client.Do(request)
 	if err != nil {
-		return fmt.Errorf("control plane's %s: %w", path, err)
+		return fmt.Errorf("%s's %s: %w", process, path, err)
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("control plane's %s: %s", path, response.Status)
+		return fmt.Errorf("%s's %s: %s", process, path, response.Status)
 	}
 	if text, ok := into.(*string); ok {
 		data, err := io.ReadAll(response.Body)

@@ -14,8 +14,11 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// tellVariable makes the app say when it listens.
-const tellVariable = "BENCH_TELL"
+// tellVariable makes the app say when it listens, receiptsVariable when it has got an event.
+const (
+	tellVariable     = "BENCH_TELL"
+	receiptsVariable = "BENCH_RECEIPTS"
+)
 
 // Starts hears when apps listen, from the apps themselves, and when bare pods are created.
 type Starts struct {
@@ -25,7 +28,7 @@ type Starts struct {
 	changed            chan struct{}
 }
 
-// hear opens the port that apps tell.
+// hear opens the ports that apps tell.
 func (b *Bed) hear(ctx context.Context) error {
 	nodes, err := b.Kube.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 	if err != nil {
@@ -46,8 +49,15 @@ func (b *Bed) hear(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("listen for apps: %w", err)
 	}
+	receipts, err := net.ListenPacket("udp", net.JoinHostPort(host, "0"))
+	if err != nil {
+		return errors.Join(fmt.Errorf("listen for receipts: %w", err), conn.Close())
+	}
+	b.NodeAddress = host
 	b.tells, b.Starts = conn, &Starts{changed: make(chan struct{})}
 	go b.Starts.receive(conn)
+	b.receipts, b.Receipts = receipts, newReceipts()
+	go b.Receipts.receive(receipts)
 	return nil
 }
 

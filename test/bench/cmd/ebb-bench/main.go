@@ -14,8 +14,10 @@ import (
 	"strings"
 	"syscall"
 
+	"ebb.dev/ebb/test/bench/events"
 	"ebb.dev/ebb/test/bench/load"
 	"ebb.dev/ebb/test/bench/memory"
+	"ebb.dev/ebb/test/bench/peers"
 	"ebb.dev/ebb/test/bench/report"
 )
 
@@ -36,11 +38,22 @@ func dispatch(ctx context.Context) error {
 			return load.Serve(ctx, os.Stdin, os.Stdout)
 		case memory.AloneCommand:
 			return memory.ServeAlone(ctx, os.Args[2:])
+		case events.AloneCommand:
+			return events.ServeAlone(ctx, os.Stdin, os.Stdout)
+		case peers.JetStreamCommand:
+			return peers.ServeJetStream(ctx, os.Stdin, os.Stdout)
+		case peers.KafkaCommand:
+			return peers.ServeKafka(ctx, os.Stdin, os.Stdout)
+		case peers.NothingCommand:
+			return peers.ServeNothing(ctx, os.Args[2:])
 		}
 	}
 	o, err := parse(os.Args[1:])
 	if err != nil {
 		return err
+	}
+	if o.apart {
+		return apart(ctx, o)
 	}
 	return run(ctx, o)
 }
@@ -49,7 +62,7 @@ type options struct {
 	out, bin, state, sources string
 	only, nodes              []string
 	port                     int
-	quick                    bool
+	quick, apart             bool
 	log                      *slog.Logger
 }
 
@@ -65,6 +78,7 @@ func parse(args []string) (options, error) {
 	flags.StringVar(&nodes, "node", "kubelet,light,sidecar", "platforms to run on: kubelet and light have node proxies; sidecar is a kubelet with sidecars")
 	flags.IntVar(&o.port, "http-port", 18090, "the port of the gateway under test; the next hundred are used too")
 	flags.BoolVar(&o.quick, "quick", false, "few repetitions: to see that everything works")
+	flags.BoolVar(&o.apart, "apart", false, "run in a network namespace of its own (as root): a platform that runs on this machine is not in the way")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}

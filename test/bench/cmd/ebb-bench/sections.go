@@ -12,6 +12,7 @@ import (
 	"ebb.dev/ebb/test/bench/burst"
 	"ebb.dev/ebb/test/bench/change"
 	"ebb.dev/ebb/test/bench/coldstart"
+	"ebb.dev/ebb/test/bench/events"
 	"ebb.dev/ebb/test/bench/memory"
 	"ebb.dev/ebb/test/bench/report"
 	"ebb.dev/ebb/test/bench/testbed"
@@ -105,6 +106,17 @@ var sections = []section{
 		got, err := change.Measure(ctx, s.bed, change.Options{Changes: pick(s, 50, 10), Scales: pick(s, []int{10, 1000}, []int{10, 100})})
 		return change.Section(s.name("change"), got), err
 	}},
+	// The last one: it leaves a relaxed platform.
+	{"events", []string{light}, func(ctx context.Context, s *stage) (report.Section, error) {
+		o := events.Options{
+			Dir: s.bed.State + "-peers", AcceptRounds: 7, DeliveryRounds: 7, AloneRounds: 5, Each: 2 * time.Second, Batch: 8, WakeRounds: 4, Log: s.log,
+		}
+		if s.quick {
+			o.AcceptRounds, o.DeliveryRounds, o.AloneRounds, o.Each, o.Batch, o.WakeRounds = 2, 2, 2, time.Second, 4, 1
+		}
+		got, err := events.Measure(ctx, s.bed, o)
+		return events.Section(s.name("events"), s.title(), got), err
+	}},
 }
 
 func sectionNames() []string {
@@ -118,7 +130,7 @@ func sectionNames() []string {
 // rank orders sections in the report: as people ask.
 func rank(name string) int {
 	kind, node, _ := strings.Cut(name, "-")
-	return slices.Index([]string{"coldstart", "burst", "warm", "memory", "writes", "change"}, kind)*len(platforms) + slices.Index(platforms, node)
+	return slices.Index([]string{"coldstart", "burst", "warm", "memory", "writes", "change", "events"}, kind)*len(platforms) + slices.Index(platforms, node)
 }
 
 // onPlatform runs the sections that one platform is for. What it could not measure, it says in the section's place.
