@@ -26,8 +26,9 @@ func newEventsCommand() *cobra.Command {
 		Long: `Send events to the Brokers of the local platform, look at what they stored, at how far Triggers are, and at the events that could not be
 delivered; and give those back.`,
 	}
-	cmd.AddCommand(newEventsSendCommand(), newEventsListCommand(), newEventsTailCommand(), newEventsShowCommand(),
-		newEventsTriggersCommand(), newEventsDeadCommand(), newEventsRedriveCommand())
+	cmd.AddCommand(newEventsSendCommand(), newEventsListCommand(), newEventsTailCommand(), newEventsShowCommand(), newEventsTraceCommand(),
+		newEventsTriggersCommand(), newEventsPauseCommand(), newEventsResumeCommand(), newEventsReplayCommand(),
+		newEventsDeadCommand(), newEventsRedriveCommand())
 	return cmd
 }
 

@@ -183,9 +183,9 @@ func newEventsTriggersCommand() *cobra.Command {
 
 func writeTriggers(w io.Writer, triggers []broker.TriggerState) error {
 	table := newTable(w)
-	fmt.Fprintln(table, "NAMESPACE\tTRIGGER\tMATCHED\tDELIVERED\tRETRIED\tDEAD\tLAG\tLAST FAILURE")
+	fmt.Fprintln(table, "NAMESPACE\tTRIGGER\tSTATE\tMATCHED\tDELIVERED\tRETRIED\tDEAD\tLAG\tLAST FAILURE")
 	for _, t := range triggers {
-		fmt.Fprintf(table, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\n", t.Namespace, t.Name, t.Matched, t.Delivered, t.Retried, t.Dead, t.Lag, lastFailure(t))
+		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\n", t.Namespace, t.Name, triggerStateOf(t), t.Matched, t.Delivered, t.Retried, t.Dead, t.Lag, lastFailure(t))
 	}
 	return table.Flush()
 }
@@ -196,8 +196,17 @@ func lastFailure(t broker.TriggerState) string {
 		return fmt.Sprintf("%s %d %s", clockTime(*t.FailedAt), t.FailedStatus, oneLine(t.FailedText))
 	case t.FailedAt != nil:
 		return clockTime(*t.FailedAt) + " " + oneLine(t.FailedText)
-	case t.Waiting:
-		return "delivers nothing: paused, or no subscriber"
 	}
 	return "-"
+}
+
+// triggerStateOf says whether a Trigger delivers.
+func triggerStateOf(t broker.TriggerState) string {
+	switch {
+	case t.Paused:
+		return "paused"
+	case t.Waiting:
+		return "no subscriber"
+	}
+	return "delivering"
 }

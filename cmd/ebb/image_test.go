@@ -69,7 +69,7 @@ func TestASidecarNeedsContainers(t *testing.T) {
 		"no container": {"sidecar", "light", true},
 		"no such":      {"cloud", "kubelet", true},
 	} {
-		f := upFlags{replicaProxy: c.proxy}
+		f := upFlags{choices: choices{replicaProxy: c.proxy}}
 		f.Node = c.node
 		if err := f.checkReplicaProxy(); (err != nil) != c.refused {
 			t.Errorf("%s: %v", name, err)

@@ -16,6 +16,7 @@ import (
 const (
 	clusterImage = "dev.local/ebb:v1"
 	clusterApp   = "dev.local/app:v1"
+	clusterEvent = "dev.local/event-display:v1"
 )
 
 const sleepingApp = `
@@ -46,6 +47,7 @@ func TestEbbRunsOnAnyCluster(t *testing.T) {
 			m.serveImages()
 			m.kubectl("apply", "--server-side", "-k", clusterKustomization(t, kustomization.folder))
 			m.rolledOut("deployment/ebb-control-plane", "deployment/ebb-gateway")
+			m.kubectl("rollout", "status", "--namespace", "knative-eventing", "--timeout=120s", "statefulset/ebb-broker")
 			if kustomization.proxies == "node" {
 				m.rolledOut("daemonset/ebb-node")
 			}
@@ -80,15 +82,77 @@ func TestEbbRunsOnAnyCluster(t *testing.T) {
 			if failed := m.kubectl("get", "events", "--field-selector", "reason=FailedPreStopHook", "--output", "name"); failed != "" {
 				t.Errorf("pods ended without being drained: %s", failed)
 			}
-			logs := m.kubectl("logs", "--namespace", "ebb-system", "deployment/ebb-control-plane")
-			if strings.Contains(logs, "forbidden") {
-				t.Errorf("the control plane lacks a right:\n%s", logs)
+			m.eventsFlow()
+			for where, of := range map[string]string{"ebb-system": "deployment/ebb-control-plane", "knative-eventing": "statefulset/ebb-broker"} {
+				if logs := m.kubectl("logs", "--namespace", where, of); strings.Contains(logs, "forbidden") {
+					t.Errorf("%s lacks a right:\n%s", of, logs)
+				}
 			}
 		})
 	}
 }
 
-// clusterKustomization names the image, as users do.
+const eventDisplay = `
+apiVersion: eventing.knative.dev/v1
+kind: Broker
+metadata: {name: default}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: event-display}
+spec:
+  selector: {app: event-display}
+  ports: [{port: 80, targetPort: 8080}]
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: event-display}
+spec:
+  selector: {matchLabels: {app: event-display}}
+  template:
+    metadata: {labels: {app: event-display}}
+    spec: {containers: [{name: event-display, image: dev.local/event-display:v1}]}
+---
+apiVersion: eventing.knative.dev/v1
+kind: Trigger
+metadata: {name: all}
+spec:
+  broker: default
+  subscriber: {ref: {apiVersion: v1, kind: Service, name: event-display}}
+`
+
+// eventsFlow sends an event to a Broker by the name that pods know, and sees it arrive; then the broker's pod is replaced, and another does.
+func (m *machine) eventsFlow() {
+	m.t.Helper()
+	m.applyText(eventDisplay)
+	if out, err := m.tryKubectl("wait", "--for=condition=Ready", "--timeout=60s", "broker/default", "trigger/all"); err != nil {
+		m.t.Fatalf("%s\n%s", out, m.troubles())
+	}
+	m.kubectl("rollout", "status", "--timeout=120s", "deployment/event-display")
+	inside := strings.TrimSpace(m.kubectl("get", "--namespace", "ebb-system", "service/ebb-gateway-internal", "--output", "jsonpath={.spec.clusterIP}"))
+	for _, id := range []string{"first", "second"} {
+		answer := m.inside("curl", "--silent", "--show-error", "--max-time", "60", "--retry", "10", "--write-out", "%{http_code}", "--request", "POST",
+			"--header", "Host: broker-ingress.knative-eventing.svc.cluster.local", "--header", "Ce-Specversion: 1.0", "--header", "Ce-Type: t",
+			"--header", "Ce-Source: /here", "--header", "Ce-Id: "+id, "--header", "Content-Type: application/json", "--data", "{}",
+			"http://"+inside+"/default/default")
+		if answer != "202" {
+			m.t.Fatalf("event %s: %s\n%s", id, answer, m.troubles())
+		}
+		m.eventually("event "+id+" arrives", func() string {
+			shown := m.kubectl("logs", "--selector", "app=event-display", "--tail=-1")
+			if strings.Contains(shown, "id: "+id) {
+				return ""
+			}
+			return "shown: " + shown
+		})
+		if id == "first" {
+			m.kubectl("delete", "pod", "--namespace", "knative-eventing", "ebb-broker-0")
+			m.kubectl("rollout", "status", "--namespace", "knative-eventing", "--timeout=120s", "statefulset/ebb-broker")
+		}
+	}
+}
+
+// clusterKustomization names the image, as users do. The test's cluster has no volumes to claim.
 func clusterKustomization(t *testing.T, folder string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -99,7 +163,9 @@ func clusterKustomization(t *testing.T, folder string) string {
 	if base, err = filepath.Rel(dir, filepath.Join(base, folder)); err != nil {
 		t.Fatal(err)
 	}
-	text := fmt.Sprintf("apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources: [%s]\nimages: [{name: ebb, newName: dev.local/ebb, newTag: v1}]\n", base)
+	text := fmt.Sprintf("apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources: [%s]\nimages: [{name: ebb, newName: dev.local/ebb, newTag: v1}]\n"+
+		"patches:\n- target: {kind: StatefulSet, name: ebb-broker}\n  patch: |-\n    - {op: remove, path: /spec/volumeClaimTemplates}\n"+
+		"    - {op: add, path: /spec/template/spec/volumes/-, value: {name: log, emptyDir: {}}}\n", base)
 	if err := os.WriteFile(filepath.Join(dir, "kustomization.yaml"), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -127,6 +193,13 @@ func (m *machine) serveImages() {
 		m.t.Fatal(err)
 	}
 	if _, err := store.Build(m.t.Context(), image.BuildOptions{Source: "../../test/images/helloworld-go", Name: app}); err != nil {
+		m.t.Fatal(err)
+	}
+	display, err := image.ParseRef(clusterEvent)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	if _, err := store.Build(m.t.Context(), image.BuildOptions{Source: "../../test/images/event-display", Name: display}); err != nil {
 		m.t.Fatal(err)
 	}
 	self, err := os.Executable()
@@ -171,6 +244,8 @@ func (m *machine) troubles() string {
 		{"get", "pods", "--all-namespaces", "--output", "wide"},
 		{"get", "events", "--all-namespaces", "--field-selector", "type=Warning"},
 		{"logs", "--namespace", "ebb-system", "--tail=40", "deployment/ebb-control-plane"},
+		{"get", "brokers,triggers,ingresses.networking.internal.knative.dev", "--all-namespaces", "--output", "yaml"},
+		{"logs", "--namespace", "knative-eventing", "--tail=40", "statefulset/ebb-broker"},
 		{"logs", "--namespace", "ebb-system", "--tail=40", "--selector", "app.kubernetes.io/name=ebb-gateway"},
 		{"logs", "--namespace", "ebb-system", "--tail=40", "--selector", "app.kubernetes.io/name=ebb-node"},
 		{"logs", "--tail=20", "--all-containers", "--selector", "serving.knative.dev/service=hello"},

@@ -32,8 +32,8 @@ const (
 func init() { localComponents = ebbComponents }
 
 // ebbComponents are the control plane, one gateway, the node's proxies and, where pods have a network, the event broker.
-func ebbComponents(e platform.Environment, replicaProxy string) []platform.Component {
-	l := local{Environment: e, replicaProxy: replicaProxy}
+func ebbComponents(e platform.Environment, c choices) []platform.Component {
+	l := local{Environment: e, choices: c}
 	out := []platform.Component{l.controlPlane(), l.gateway(), l.node()}
 	if l.BridgeAddress != "" {
 		out = append(out, l.broker())
@@ -43,7 +43,7 @@ func ebbComponents(e platform.Environment, replicaProxy string) []platform.Compo
 
 type local struct {
 	platform.Environment
-	replicaProxy string
+	choices
 }
 
 func (l local) socket(name string) string { return filepath.Join(l.Run, name+".sock") }
@@ -148,6 +148,9 @@ func (l local) broker() platform.Component {
 		"--listen", net.JoinHostPort(l.BridgeAddress, strconv.Itoa(eventsPort)), "--advertise", l.BridgeAddress,
 		"--gateway", net.JoinHostPort(l.BridgeAddress, strconv.Itoa(internalPort)), "--gateway-host", l.internalHost(),
 		"--cluster-domain", l.ClusterDomain, "--domain", localDomain, "--debug-listen", "unix:" + l.socket("events"),
+	}
+	if l.events == relaxedEvents {
+		args = append(args, "--relaxed")
 	}
 	return platform.Component{
 		Title: "event broker", WaitsFor: "its log and the world to be read",

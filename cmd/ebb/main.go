@@ -25,7 +25,7 @@ func main() {
 		&cobra.Group{ID: "look", Title: "Looking and trying:"}, &cobra.Group{ID: "role", Title: "Processes, by role:"})
 	add(root, "local", newUpCommand(), newDownCommand(), newStatusCommand(), newKubeconfigCommand(), newKubectlCommand(), newLogsCommand(),
 		newImageCommand())
-	add(root, "look", newEventsCommand(), newXDSCommand(), newAutoscaleCommand(), newVersionCommand())
+	add(root, "look", newEventsCommand(), newAsyncCommand(), newXDSCommand(), newAutoscaleCommand(), newVersionCommand())
 	add(root, "role", newControlPlaneCommand(), newGatewayCommand(), newNodeCommand(), newSidecarCommand(),
 		newBrokerCommand())
 	if err := root.Execute(); err != nil {

@@ -20,7 +20,21 @@ import (
 )
 
 // localComponents are Ebb's own processes of a local platform; the file that defines them sets it.
-var localComponents func(e platform.Environment, replicaProxy string) []platform.Component
+var localComponents func(e platform.Environment, c choices) []platform.Component
+
+// choices are what a person may choose of Ebb's own processes.
+type choices struct {
+	// replicaProxy is where replicas' Envoys run unless something says otherwise.
+	replicaProxy string
+	// events is what a 202 to an event means: durableEvents or relaxedEvents.
+	events string
+}
+
+// The values of --events.
+const (
+	durableEvents = "durable"
+	relaxedEvents = "relaxed"
+)
 
 // stateFlag adds --state, whose default is in the user's home.
 func stateFlag(cmd *cobra.Command, into *string) {
@@ -36,9 +50,8 @@ func stateFlag(cmd *cobra.Command, into *string) {
 
 type upFlags struct {
 	platform.Options
+	choices
 	detach bool
-	// replicaProxy is where replicas' Envoys run unless something says otherwise.
-	replicaProxy string
 	// progressFD is the pipe to the `ebb up --detach` that started this supervisor.
 	progressFD int
 }
@@ -54,11 +67,11 @@ Everything is in one state folder; a second "ebb up" finds what the first one ha
 certificates that "ebb up" made.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := f.checkReplicaProxy(); err != nil {
+			if err := errors.Join(f.checkReplicaProxy(), f.checkEvents()); err != nil {
 				return err
 			}
 			if localComponents != nil {
-				f.Components = func(e platform.Environment) []platform.Component { return localComponents(e, f.replicaProxy) }
+				f.Components = func(e platform.Environment) []platform.Component { return localComponents(e, f.choices) }
 			}
 			switch {
 			case f.progressFD > 0:
@@ -77,6 +90,8 @@ certificates that "ebb up" made.`,
 	flags.IntVar(&f.APIPort, "api-port", 0, "the API server's port on 127.0.0.1 (default 6443, or any if that is taken)")
 	flags.StringVar(&f.Node, "node", platform.NodeAuto, "the kind of node: kubelet (as root), light (plain processes) or auto")
 	flags.StringVar(&f.replicaProxy, "replica-proxy", string(serving.NodeProxy), "where replicas' Envoys run by default: node or sidecar (with a kubelet)")
+	flags.StringVar(&f.events, "events", durableEvents,
+		"what a broker's 202 means: durable (the event is on the disk) or relaxed (a crash of the machine loses up to the last second)")
 	flags.StringVar(&f.Bin, "bin", "", "the folder of ebb-kube and containerd (default: that of this program)")
 	flags.IntVar(&f.progressFD, "progress-fd", 0, "")
 	flags.MarkHidden("progress-fd") //nolint:errcheck // the flag exists
@@ -95,6 +110,13 @@ func (f upFlags) checkReplicaProxy() error {
 		return nil
 	}
 	return fmt.Errorf("--replica-proxy %q: must be node or sidecar", f.replicaProxy)
+}
+
+func (f upFlags) checkEvents() error {
+	if f.events == durableEvents || f.events == relaxedEvents {
+		return nil
+	}
+	return fmt.Errorf("--events %q: must be %s or %s", f.events, durableEvents, relaxedEvents)
 }
 
 // upForeground serves until a signal.
@@ -169,7 +191,7 @@ func upDetached(f upFlags) error {
 	}
 	defer reader.Close()
 	cmd := exec.Command(self, "up", "--state", dir.Root(), "--http-port", strconv.Itoa(f.HTTPPort), "--api-port", strconv.Itoa(f.APIPort),
-		"--node", f.Node, "--replica-proxy", f.replicaProxy, "--bin", f.Bin, "--progress-fd", "3")
+		"--node", f.Node, "--replica-proxy", f.replicaProxy, "--events", f.events, "--bin", f.Bin, "--progress-fd", "3")
 	// The advice that the supervisor gives is for whoever typed this command.
 	cmd.Args[0] = os.Args[0]
 	cmd.ExtraFiles = []*os.File{writer}

@@ -84,6 +84,14 @@ func (m Manager) Copy(t Type, c *Condition) {
 	}
 }
 
+// Explain says why t is what it is, and leaves it so. It is lost when t is marked again: the happy condition with each of its dependents.
+func (m Manager) Explain(t Type, reason, message string) {
+	if c := m.Get(t); c != nil {
+		c.Reason, c.Message = reason, message
+		m.put(*c)
+	}
+}
+
 // Clear removes t. The happy condition and its dependents stay: a kind always shows them.
 func (m Manager) Clear(t Type) {
 	if m.decides(t) {

@@ -42,6 +42,9 @@ const (
 	SubscribableAnnotationKey = "messaging.knative.dev/subscribable"
 	// KafkaDeliveryOrderAnnotationKey, on a Trigger of a Kafka Broker, is ordered or unordered.
 	KafkaDeliveryOrderAnnotationKey = "kafka.eventing.knative.dev/delivery.order"
+	// PausedAnnotationKey, on a Trigger or a Subscription, stops deliveries with the value "true": it keeps its place, and what comes in
+	// meanwhile waits.
+	PausedAnnotationKey = "eventing.ebb.dev/paused"
 	// KafkaExternalTopicAnnotationKey, on a Kafka Broker, names a topic that is there already.
 	KafkaExternalTopicAnnotationKey = "kafka.eventing.knative.dev/external.topic"
 )

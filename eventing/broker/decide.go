@@ -9,23 +9,24 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/utils/ptr"
 
 	"ebb.dev/ebb/crds/conditions"
-	"ebb.dev/ebb/crds/duck"
 	"ebb.dev/ebb/crds/eventing"
 	eventingv1 "ebb.dev/ebb/crds/eventing/v1"
 	"ebb.dev/ebb/eventing/destination"
-	"ebb.dev/ebb/eventing/exposure"
 	"ebb.dev/ebb/eventing/filter"
 	"ebb.dev/ebb/eventing/model"
+	"ebb.dev/ebb/eventing/policy"
 )
 
 // OwnClass is the class of Brokers that ask for ours by name.
 const OwnClass = "Ebb"
 
-// Classes are those served here, by the embedded log.
-var Classes = []string{eventing.MTChannelBrokerClass, OwnClass}
+// Classes are those served here, by the default log or by Kafka.
+var Classes = append([]string{eventing.MTChannelBrokerClass, OwnClass}, KafkaClasses...)
+
+// PoliciesMessage says what the condition EventPoliciesReady of a flow rests on: its channels say it of themselves.
+const PoliciesMessage = "no EventPolicy applies: all senders in the cluster may send"
 
 // Limits are those of a stream that says nothing else: the log's defaults, and two minutes in which an event of the same source and id is
 // the same event.
@@ -48,7 +49,9 @@ type BrokerInput struct {
 	Reached bool
 	Why     string
 	// DeadLetter is what spec.delivery.deadLetterSink resolved to.
-	DeadLetter    destination.Found
+	DeadLetter destination.Found
+	// Applied are the EventPolicies that apply to it.
+	Applied       policy.Applied
 	ClusterDomain string
 	Now           time.Time
 }
@@ -76,12 +79,10 @@ func DecideBroker(in BrokerInput) eventingv1.BrokerStatus {
 	} else {
 		marks.MarkUnknown(eventingv1.BrokerConditionIngress, "RouteNotReady", in.Why)
 	}
-	url := fmt.Sprintf("http://%s.%s.svc.%s/%s/%s", exposure.BrokerIngress, exposure.Namespace, in.ClusterDomain, b.Namespace, b.Name)
-	out.Address = &duck.Addressable{Name: ptr.To("http"), URL: url}
-	out.Addresses = nil
+	out.AddressStatus = addressOf(b, in.ClusterDomain)
 	marks.MarkTrue(eventingv1.BrokerConditionAddressable)
 	in.DeadLetter.StateDeadLetters(marks, eventingv1.BrokerConditionDeadLetterSinkResolved, &out.DeliveryStatus)
-	marks.MarkTrueWithReason(eventingv1.BrokerConditionEventPoliciesReady, "DefaultAuthorizationMode", "no EventPolicy applies: all senders in the cluster may send")
+	in.Applied.State(marks, eventingv1.BrokerConditionEventPoliciesReady, &out.AppliedEventPoliciesStatus, &out.AddressStatus)
 	out.Status.KeepTransitionTimes(&b.Status.Status)
 	return out
 }
@@ -153,6 +154,12 @@ func DecideTrigger(in TriggerInput) TriggerDecision {
 	return d
 }
 
+// NotReading says in the status why the reader could not be started.
+func (d *TriggerDecision) NotReading(t *eventingv1.Trigger, err error, now time.Time) {
+	d.Status.Mark(metav1.NewTime(now)).MarkFalse(eventingv1.TriggerConditionSubscribed, "NotSubscribed", err.Error())
+	d.Status.Status.KeepTransitionTimes(&t.Status.Status)
+}
+
 func (d *TriggerDecision) broker(in TriggerInput, marks conditions.Manager) {
 	if in.Broker == nil {
 		marks.MarkFalse(eventingv1.TriggerConditionBroker, "BrokerDoesNotExist", fmt.Sprintf("Broker %q does not exist", BrokerOf(in.Trigger)))
@@ -197,6 +204,9 @@ func (d *TriggerDecision) reader(in TriggerInput, letters destination.Found, mar
 		return
 	}
 	marks.MarkTrue(eventingv1.TriggerConditionSubscribed)
+	if r.Paused {
+		StatePaused(marks, eventingv1.TriggerConditionSubscribed)
+	}
 	held := in.Dependency != nil && !in.Dependency.Ready.IsTrue()
 	if in.Subscriber.Err == nil && letters.Err == nil && !held {
 		r.Subscriber = in.Subscriber.Destination()

@@ -130,7 +130,12 @@ func TestWhatATriggerBecomes(t *testing.T) {
 			}, theBroker(nil), TriggerInput{Subscriber: display},
 			with(func(r *model.Reader) {
 				r.Ordered, r.Concurrency, r.Rate, r.Paused, r.Start = true, 3, 0.5, true, model.Start{Earliest: true}
-			}), "True", "", "",
+			}), "True", conditions.Ready, "take the annotation away to go on",
+		},
+		{
+			"what is neither paused nor not delivers nothing and says so",
+			func(t *eventingv1.Trigger) { t.Annotations[PausedKey] = "yes" }, theBroker(nil), TriggerInput{Subscriber: display},
+			with(func(r *model.Reader) { r.Paused, r.Subscriber = true, model.Destination{} }), "False", eventingv1.TriggerConditionSubscribed, "neither true nor false",
 		},
 		{
 			"a wrong annotation is told and delivers nothing",

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"ebb.dev/ebb/crds/conditions"
 	"ebb.dev/ebb/crds/duck"
 	"ebb.dev/ebb/crds/eventing"
 	"ebb.dev/ebb/eventing/model"
@@ -19,7 +20,7 @@ const (
 	ConcurrencyKey = "eventing.ebb.dev/concurrency"
 	RateKey        = "eventing.ebb.dev/rate"
 	// PausedKey stops deliveries and keeps the position.
-	PausedKey = "eventing.ebb.dev/paused"
+	PausedKey = eventing.PausedAnnotationKey
 	// StartKey is where a new Trigger begins: now, earliest, a time or a position.
 	StartKey = "eventing.ebb.dev/start"
 )
@@ -107,10 +108,29 @@ func Pace(r *model.Reader, annotations map[string]string) error {
 		}
 		r.Rate = n
 	}
-	r.Paused = annotations[PausedKey] == "true"
+	switch paused := annotations[PausedKey]; paused {
+	case "", "false":
+	case "true":
+		r.Paused = true
+	default:
+		return fmt.Errorf("annotation %s: %q is neither true nor false", PausedKey, paused)
+	}
 	var err error
 	r.Start, err = StartOf(annotations[StartKey])
 	return err
+}
+
+// ReasonPaused is that of a condition that is True of what delivers nothing for now.
+const ReasonPaused = "Paused"
+
+// StatePaused says of a reader that keeps its place, in the condition about its reading and in the one that sums up, where that is True.
+func StatePaused(marks conditions.Manager, about conditions.Type) {
+	const message = "annotation " + PausedKey + `: nothing is delivered and what comes in waits; take the annotation away to go on`
+	for _, t := range []conditions.Type{about, conditions.Ready} {
+		if marks.Get(t).IsTrue() {
+			marks.Explain(t, ReasonPaused, message)
+		}
+	}
 }
 
 // StartOf reads where to begin: "" and now, earliest, a time as in RFC 3339, or a position.

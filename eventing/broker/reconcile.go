@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 	"ebb.dev/ebb/eventing/destination"
 	"ebb.dev/ebb/eventing/handed"
 	"ebb.dev/ebb/eventing/model"
+	"ebb.dev/ebb/eventing/policy"
 	"ebb.dev/ebb/eventing/status"
 )
 
@@ -27,33 +29,47 @@ const lookAgain = 5 * time.Second
 
 // Reconciler brings Brokers and Triggers about.
 type Reconciler struct {
-	Client        client.Client
-	Handed        *handed.Memory
-	Exposer       Exposer
-	Resolver      *destination.Resolver
+	Client   client.Client
+	Handed   *handed.Memory
+	Exposer  Exposer
+	Resolver *destination.Resolver
+	// Kafka and Placer are for Brokers of class Kafka; without them these are not served.
+	Kafka  Settings
+	Placer Placer
+	// Policies reads EventPolicies; nil reads none.
+	Policies      *policy.Reader
 	ClusterDomain string
 	Clock         clock.PassiveClock
 }
+
+var brokerKind = eventingv1.SchemeGroupVersion.WithKind("Broker").GroupKind()
 
 // Broker reconciles one Broker.
 func (r *Reconciler) Broker(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 	var b eventingv1.Broker
 	if err := r.Client.Get(ctx, request.NamespacedName, &b); client.IgnoreNotFound(err) != nil {
 		return ctrl.Result{}, fmt.Errorf("read Broker %s: %w", request, err)
-	} else if err != nil || b.DeletionTimestamp != nil || !Serves(&b) {
+	} else if err != nil || b.DeletionTimestamp != nil || !r.serves(&b) {
 		return ctrl.Result{}, r.Handed.DropStream(ctx, model.Broker, request.NamespacedName, "")
 	}
 	stream := StreamOf(&b)
 	if err := r.Handed.DropStream(ctx, model.Broker, request.NamespacedName, stream.ID); err != nil {
 		return ctrl.Result{}, err
 	}
-	in := BrokerInput{Broker: &b, ClusterDomain: r.ClusterDomain, Now: r.Clock.Now()}
-	in.Stored = r.Handed.EnsureStream(ctx, stream)
-	in.Reached, in.Why = r.Exposer.Ingress(ctx)
-	in.DeadLetter = r.Resolver.DeadLetters(ctx, b.Spec.Delivery, b.Namespace)
-	if err := r.Exposer.Subscribers(ctx, in.DeadLetter.Service); err != nil {
+	letters := r.Resolver.DeadLetters(ctx, b.Spec.Delivery, b.Namespace)
+	if err := r.Exposer.Subscribers(ctx, letters.Service); err != nil {
 		return ctrl.Result{}, fmt.Errorf("Broker %s: %w", request, err)
 	}
+	applied, err := r.Policies.To(ctx, policy.TargetOf(brokerKind, &b))
+	if err != nil {
+		return ctrl.Result{}, fmt.Errorf("Broker %s: %w", request, err)
+	}
+	if InKafka(&b) {
+		return r.kafkaBroker(ctx, &b, letters, applied)
+	}
+	in := BrokerInput{Broker: &b, DeadLetter: letters, Applied: applied, ClusterDomain: r.ClusterDomain, Now: r.Clock.Now()}
+	in.Stored = r.Handed.EnsureStream(ctx, stream)
+	in.Reached, in.Why = r.Exposer.Ingress(ctx)
 	if err := status.Save(ctx, r.Client, &b, &b.Status, DecideBroker(in)); err != nil {
 		return ctrl.Result{}, err
 	}
@@ -61,6 +77,11 @@ func (r *Reconciler) Broker(ctx context.Context, request ctrl.Request) (ctrl.Res
 		return ctrl.Result{RequeueAfter: lookAgain}, nil
 	}
 	return ctrl.Result{}, nil
+}
+
+// serves reports whether a Broker is ours.
+func (r *Reconciler) serves(b *eventingv1.Broker) bool {
+	return Serves(b) && (!InKafka(b) || r.Kafka != nil)
 }
 
 // Trigger reconciles one Trigger.
@@ -75,7 +96,7 @@ func (r *Reconciler) Trigger(ctx context.Context, request ctrl.Request) (ctrl.Re
 	var b eventingv1.Broker
 	switch err := r.Client.Get(ctx, BrokerOf(&t), &b); {
 	case err == nil && b.DeletionTimestamp == nil:
-		if !Serves(&b) {
+		if !r.serves(&b) {
 			return ctrl.Result{}, r.Handed.DropReader(ctx, model.Trigger, request.NamespacedName)
 		}
 		in.Broker = &b
@@ -89,11 +110,15 @@ func (r *Reconciler) Trigger(ctx context.Context, request ctrl.Request) (ctrl.Re
 	if err := r.Exposer.Subscribers(ctx, in.Subscriber.Service, in.DeadLetter.Service); err != nil {
 		return ctrl.Result{}, fmt.Errorf("Trigger %s: %w", request, err)
 	}
-	if err := r.Handed.SetReader(ctx, model.Trigger, request.NamespacedName, d.Reader); err != nil {
-		return ctrl.Result{}, err
+	reading := r.Handed.SetReader(ctx, model.Trigger, request.NamespacedName, d.Reader)
+	if reading != nil {
+		d.NotReading(&t, reading, in.Now)
 	}
 	if err := status.Save(ctx, r.Client, &t, &t.Status, d.Status); err != nil {
-		return ctrl.Result{}, err
+		return ctrl.Result{}, errors.Join(reading, err)
+	}
+	if reading != nil {
+		return ctrl.Result{}, reading
 	}
 	if in.Subscriber.Err != nil || in.DeadLetter.Err != nil || in.Dependency != nil && !in.Dependency.Ready.IsTrue() {
 		return ctrl.Result{RequeueAfter: lookAgain}, nil

@@ -48,9 +48,10 @@ func (r *Reconciler) Setup(ctx context.Context, m ctrl.Manager) error {
 		return err
 	}
 	options := controller.Options{MaxConcurrentReconciles: concurrency}
-	if err := ctrl.NewControllerManagedBy(m).Named("broker").For(&eventingv1.Broker{}).WithOptions(options).
+	watching := ctrl.NewControllerManagedBy(m).Named("broker").For(&eventingv1.Broker{}).WithOptions(options).
 		Watches(&networking.Ingress{}, handler.EnqueueRequestsFromMapFunc(r.brokers)).
-		Complete(reconcile.Func(r.Broker)); err != nil {
+		WatchesMetadata(&corev1.ConfigMap{}, handler.EnqueueRequestsFromMapFunc(r.configured))
+	if err := r.Policies.Watch(watching, r.Client, &eventingv1.BrokerList{}).Complete(reconcile.Func(r.Broker)); err != nil {
 		return err
 	}
 	byBroker := func(ctx context.Context, o client.Object) []ctrl.Request {
@@ -78,6 +79,21 @@ func (r *Reconciler) brokers(ctx context.Context, o client.Object) []ctrl.Reques
 	out := make([]ctrl.Request, 0, len(list.Items))
 	for i := range list.Items {
 		out = append(out, ctrl.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])})
+	}
+	return out
+}
+
+// configured are the Brokers of class Kafka that name a ConfigMap.
+func (r *Reconciler) configured(ctx context.Context, o client.Object) []ctrl.Request {
+	var list eventingv1.BrokerList
+	if err := r.Client.List(ctx, &list); err != nil {
+		return nil
+	}
+	var out []ctrl.Request
+	for i := range list.Items {
+		if b := &list.Items[i]; InKafka(b) && ConfigOf(b) == client.ObjectKeyFromObject(o) {
+			out = append(out, ctrl.Request{NamespacedName: client.ObjectKeyFromObject(b)})
+		}
 	}
 	return out
 }

@@ -20,36 +20,43 @@ import (
 	"ebb.dev/ebb/eventing/destination"
 	"ebb.dev/ebb/eventing/exposure"
 	"ebb.dev/ebb/eventing/model"
+	"ebb.dev/ebb/eventing/policy"
 )
 
-// policiesMessage says what the condition EventPoliciesReady rests on.
-const policiesMessage = "no EventPolicy applies: all senders in the cluster may send"
-
-// HostOf is the Service by whose names an InMemoryChannel is reached.
+// HostOf is the Service by whose names an InMemoryChannel or a KafkaChannel is reached.
 func HostOf(channel types.NamespacedName) types.NamespacedName {
 	return types.NamespacedName{Namespace: channel.Namespace, Name: channel.Name + "-kn-channel"}
 }
 
 // StreamOf is an InMemoryChannel's stream.
 func StreamOf(c *messagingv1.InMemoryChannel, clusterDomain string) model.Stream {
-	name := types.NamespacedName{Namespace: c.Namespace, Name: c.Name}
-	return model.Stream{ID: streamID(c.UID), Kind: model.Channel, Key: name, Hosts: exposure.Hosts(HostOf(name), clusterDomain), Limits: broker.Limits}
+	return channelStream(c, clusterDomain)
 }
 
-func streamID(channel types.UID) model.StreamID { return model.StreamID("channel." + channel) }
+// channelStream is the stream of a channel of any kind.
+func channelStream(c metav1.Object, clusterDomain string) model.Stream {
+	name := types.NamespacedName{Namespace: c.GetNamespace(), Name: c.GetName()}
+	return model.Stream{ID: StreamID(c.GetUID()), Kind: model.Channel, Key: name, Hosts: exposure.Hosts(HostOf(name), clusterDomain), Limits: broker.Limits}
+}
+
+// StreamID is the stream of an InMemoryChannel or a KafkaChannel.
+func StreamID(channel types.UID) model.StreamID { return model.StreamID("channel." + channel) }
 
 // ExposureOf is what makes Envoy lead from an InMemoryChannel's names to the ingress: gateway is the DNS name of the internal gateway.
 func ExposureOf(c *messagingv1.InMemoryChannel, gateway, clusterDomain string) (*corev1.Service, *networking.Ingress) {
-	host := HostOf(types.NamespacedName{Namespace: c.Namespace, Name: c.Name})
-	owner := *metav1.NewControllerRef(c, inMemoryChannelKind)
+	return channelExposure(c, *metav1.NewControllerRef(c, inMemoryChannelKind), gateway, clusterDomain)
+}
+
+// channelExposure is that of a channel of any kind, which owns it.
+func channelExposure(c metav1.Object, owner metav1.OwnerReference, gateway, clusterDomain string) (*corev1.Service, *networking.Ingress) {
+	host := HostOf(types.NamespacedName{Namespace: c.GetNamespace(), Name: c.GetName()})
 	backend := types.NamespacedName{Namespace: exposure.Namespace, Name: exposure.Backend}
 	return exposure.Placeholder(host, exposure.Channel, gateway, owner),
 		exposure.Route(host, exposure.Channel, exposure.Hosts(host, clusterDomain), nil, backend, owner)
 }
 
-// InMemoryChannelInput is what the decision about an InMemoryChannel is made of.
-type InMemoryChannelInput struct {
-	Channel *messagingv1.InMemoryChannel
+// ChannelState is what the decision about a channel that keeps events is made of.
+type ChannelState struct {
 	// Stored is why events cannot be stored, Exposed why its Service or its route could not be made; nil if all is well.
 	Stored, Exposed error
 	// Reached says that the gateways lead to the channel; otherwise why not.
@@ -59,8 +66,16 @@ type InMemoryChannelInput struct {
 	DeadLetter destination.Found
 	// Subscriptions are those that read the channel, in any order.
 	Subscriptions []messagingv1.Subscription
+	// Applied are the EventPolicies that apply to it.
+	Applied       policy.Applied
 	ClusterDomain string
 	Now           time.Time
+}
+
+// InMemoryChannelInput is what the decision about an InMemoryChannel is made of.
+type InMemoryChannelInput struct {
+	ChannelState
+	Channel *messagingv1.InMemoryChannel
 }
 
 // DecideInMemoryChannel returns an InMemoryChannel's status.
@@ -95,7 +110,7 @@ func DecideInMemoryChannel(in InMemoryChannelInput) messagingv1.InMemoryChannelS
 		marks.MarkTrue(messagingv1.InMemoryChannelConditionChannelServiceReady)
 	}
 	in.DeadLetter.StateDeadLetters(marks, messagingv1.InMemoryChannelConditionDeadLetterSinkResolved, &out.DeliveryStatus)
-	marks.MarkTrueWithReason(messagingv1.InMemoryChannelConditionEventPoliciesReady, "DefaultAuthorizationMode", policiesMessage)
+	in.Applied.State(marks, messagingv1.InMemoryChannelConditionEventPoliciesReady, &out.AppliedEventPoliciesStatus, &out.AddressStatus)
 	out.Subscribers = subscribers(in.Subscriptions)
 	out.Status.KeepTransitionTimes(&c.Status.Status)
 	return out
@@ -163,7 +178,7 @@ func DecideChannel(in ChannelInput) messagingv1.ChannelStatus {
 	}
 	mirror(marks, s, messagingv1.ChannelConditionDeadLetterSinkResolved,
 		eventing.ReasonDeadLetterSinkNotConfigured, eventing.MessageDeadLetterSinkNotConfigured)
-	mirror(marks, s, messagingv1.ChannelConditionEventPoliciesReady, "DefaultAuthorizationMode", policiesMessage)
+	mirror(marks, s, messagingv1.ChannelConditionEventPoliciesReady, "DefaultAuthorizationMode", broker.PoliciesMessage)
 	out.Status.KeepTransitionTimes(&c.Status.Status)
 	return out
 }

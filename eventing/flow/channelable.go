@@ -12,11 +12,13 @@ import (
 	"ebb.dev/ebb/crds/duck"
 	flowsv1 "ebb.dev/ebb/crds/flows/v1"
 	messagingv1 "ebb.dev/ebb/crds/messaging/v1"
+	messagingv1beta1 "ebb.dev/ebb/crds/messaging/v1beta1"
 )
 
 // The kinds this package knows by name.
 var (
 	inMemoryChannelKind = messagingv1.SchemeGroupVersion.WithKind("InMemoryChannel")
+	kafkaChannelKind    = messagingv1beta1.SchemeGroupVersion.WithKind("KafkaChannel")
 	channelKind         = messagingv1.SchemeGroupVersion.WithKind("Channel")
 	subscriptionKind    = messagingv1.SchemeGroupVersion.WithKind("Subscription")
 	sequenceKind        = flowsv1.SchemeGroupVersion.WithKind("Sequence")
@@ -51,6 +53,10 @@ func readyOf(s *conditions.Status, generation int64) *conditions.Condition {
 
 func channelableOf(c *messagingv1.InMemoryChannel) *Channelable {
 	return &Channelable{TypeMeta: typeOf(inMemoryChannelKind), ObjectMeta: c.ObjectMeta, Spec: c.Spec.ChannelableSpec, Status: c.Status.ChannelableStatus}
+}
+
+func channelableOfKafka(c *messagingv1beta1.KafkaChannel) *Channelable {
+	return &Channelable{TypeMeta: typeOf(kafkaChannelKind), ObjectMeta: c.ObjectMeta, Spec: c.Spec.ChannelableSpec, Status: c.Status.ChannelableStatus}
 }
 
 func channelableOfChannel(c *messagingv1.Channel) *Channelable {

@@ -46,7 +46,7 @@ func theMemoryChannel(change func(*messagingv1.InMemoryChannel)) *messagingv1.In
 	if change != nil {
 		change(c)
 	}
-	c.Status = DecideInMemoryChannel(InMemoryChannelInput{Channel: c, Reached: true, ClusterDomain: "cluster.local", Now: now})
+	c.Status = DecideInMemoryChannel(InMemoryChannelInput{Channel: c, ChannelState: ChannelState{Reached: true, ClusterDomain: "cluster.local", Now: now}})
 	return c
 }
 
@@ -81,12 +81,12 @@ func TestWhatAnInMemoryChannelSays(t *testing.T) {
 		is    string
 		words string
 	}{
-		{"all is well", InMemoryChannelInput{Reached: true}, "True", messagingv1.InMemoryChannelConditionDispatcherReady, "True", ""},
-		{"nothing can be stored", InMemoryChannelInput{Reached: true, Stored: errors.New("disk full")}, "False", messagingv1.InMemoryChannelConditionEndpointsReady, "False", "disk full"},
-		{"its Service is somebody else's", InMemoryChannelInput{Exposed: errors.New("is there and not Ebb's")}, "False", messagingv1.InMemoryChannelConditionChannelServiceReady, "False", "not Ebb's"},
-		{"no gateway leads here", InMemoryChannelInput{Why: "no gateway has answered"}, "Unknown", messagingv1.InMemoryChannelConditionChannelServiceReady, "Unknown", "no gateway has answered"},
-		{"the dead letter sink is missing", InMemoryChannelInput{Reached: true, DeadLetter: notFound("Service shop/graves does not exist")}, "False", messagingv1.InMemoryChannelConditionDeadLetterSinkResolved, "False", "graves does not exist"},
-		{"there is no dead letter sink", InMemoryChannelInput{Reached: true}, "True", messagingv1.InMemoryChannelConditionDeadLetterSinkResolved, "True", "DeadLetterSinkNotConfigured"},
+		{"all is well", InMemoryChannelInput{ChannelState: ChannelState{Reached: true}}, "True", messagingv1.InMemoryChannelConditionDispatcherReady, "True", ""},
+		{"nothing can be stored", InMemoryChannelInput{ChannelState: ChannelState{Reached: true, Stored: errors.New("disk full")}}, "False", messagingv1.InMemoryChannelConditionEndpointsReady, "False", "disk full"},
+		{"its Service is somebody else's", InMemoryChannelInput{ChannelState: ChannelState{Exposed: errors.New("is there and not Ebb's")}}, "False", messagingv1.InMemoryChannelConditionChannelServiceReady, "False", "not Ebb's"},
+		{"no gateway leads here", InMemoryChannelInput{ChannelState: ChannelState{Why: "no gateway has answered"}}, "Unknown", messagingv1.InMemoryChannelConditionChannelServiceReady, "Unknown", "no gateway has answered"},
+		{"the dead letter sink is missing", InMemoryChannelInput{ChannelState: ChannelState{Reached: true, DeadLetter: notFound("Service shop/graves does not exist")}}, "False", messagingv1.InMemoryChannelConditionDeadLetterSinkResolved, "False", "graves does not exist"},
+		{"there is no dead letter sink", InMemoryChannelInput{ChannelState: ChannelState{Reached: true}}, "True", messagingv1.InMemoryChannelConditionDeadLetterSinkResolved, "True", "DeadLetterSinkNotConfigured"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -106,7 +106,7 @@ func TestAChannelListsItsReaders(t *testing.T) {
 	ready.Status = DecideSubscription(SubscriptionInput{Subscription: &ready, Channel: channelableOf(theMemoryChannel(nil)), Subscriber: found("http://a"), Now: now}).Status
 	lost := messagingv1.Subscription{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "a", UID: "u1"}}
 	lost.Status = DecideSubscription(SubscriptionInput{Subscription: &lost, Channel: channelableOf(theMemoryChannel(nil)), Subscriber: notFound("no such Service"), Now: now}).Status
-	got := DecideInMemoryChannel(InMemoryChannelInput{Channel: theMemoryChannel(nil), Subscriptions: []messagingv1.Subscription{ready, lost}, Now: now})
+	got := DecideInMemoryChannel(InMemoryChannelInput{Channel: theMemoryChannel(nil), ChannelState: ChannelState{Subscriptions: []messagingv1.Subscription{ready, lost}, Now: now}})
 	want := []duck.SubscriberStatus{
 		{UID: "u1", Ready: corev1.ConditionFalse, Message: "spec.subscriber: no such Service"},
 		{UID: "u2", ObservedGeneration: 3, Ready: corev1.ConditionTrue},
@@ -121,7 +121,7 @@ func TestAChannelSaysWhatItsBackingChannelSays(t *testing.T) {
 	stale := channelableOf(theMemoryChannel(nil))
 	stale.Generation++
 	lost := theMemoryChannel(nil)
-	lost.Status = DecideInMemoryChannel(InMemoryChannelInput{Channel: lost, Reached: true, ClusterDomain: "cluster.local", DeadLetter: notFound("no grave"), Now: now})
+	lost.Status = DecideInMemoryChannel(InMemoryChannelInput{Channel: lost, ChannelState: ChannelState{Reached: true, ClusterDomain: "cluster.local", DeadLetter: notFound("no grave"), Now: now}})
 	tests := []struct {
 		name    string
 		backing *Channelable
@@ -246,6 +246,15 @@ func TestADeliveryThatIsWrongPausesAndIsTold(t *testing.T) {
 	got := DecideSubscription(SubscriptionInput{Subscription: s, Channel: channelableOf(theMemoryChannel(nil)), Subscriber: found("http://a"), Now: now})
 	says(t, &got.Status.Status, messagingv1.SubscriptionConditionAddedToChannel, "False", "soon")
 	if got.Reader == nil || !got.Reader.Paused || got.Reader.Subscriber.URL != "" {
+		t.Errorf("reader %+v", got.Reader)
+	}
+}
+
+func TestAPausedSubscriptionSaysSo(t *testing.T) {
+	s := &messagingv1.Subscription{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "show", UID: "s1", Annotations: map[string]string{broker.PausedKey: "true"}}}
+	got := DecideSubscription(SubscriptionInput{Subscription: s, Channel: channelableOf(theMemoryChannel(nil)), Subscriber: found("http://a"), Now: now})
+	says(t, &got.Status.Status, messagingv1.SubscriptionConditionAddedToChannel, "True", "nothing is delivered")
+	if got.Reader == nil || !got.Reader.Paused || got.Reader.Subscriber.URL == "" {
 		t.Errorf("reader %+v", got.Reader)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"ebb.dev/ebb/crds/duck"
 	flowsv1 "ebb.dev/ebb/crds/flows/v1"
 	messagingv1 "ebb.dev/ebb/crds/messaging/v1"
+	"ebb.dev/ebb/eventing/broker"
 	"ebb.dev/ebb/eventing/destination"
 )
 
@@ -89,7 +90,7 @@ func DecideParallel(in ParallelInput) flowsv1.ParallelStatus {
 	} else {
 		marks.MarkTrue(flowsv1.ParallelConditionAddressable)
 	}
-	marks.MarkTrueWithReason(flowsv1.ParallelConditionEventPoliciesReady, "DefaultAuthorizationMode", policiesMessage)
+	marks.MarkTrueWithReason(flowsv1.ParallelConditionEventPoliciesReady, "DefaultAuthorizationMode", broker.PoliciesMessage)
 	out.Status.KeepTransitionTimes(&p.Status.Status)
 	return out
 }

@@ -14,9 +14,11 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	messagingv1 "ebb.dev/ebb/crds/messaging/v1"
+	messagingv1beta1 "ebb.dev/ebb/crds/messaging/v1beta1"
 	networking "ebb.dev/ebb/crds/networking/v1alpha1"
 	"ebb.dev/ebb/eventing/destination"
 	"ebb.dev/ebb/eventing/handed"
+	"ebb.dev/ebb/eventing/policy"
 )
 
 // lookAgain is how soon something is looked at again that nothing tells us about: an object of a kind that is not watched.
@@ -32,13 +34,22 @@ type Exposer interface {
 
 // Reconciler brings channels, Subscriptions and flows about.
 type Reconciler struct {
-	Client   client.Client
-	Handed   *handed.Memory
+	Client client.Client
+	Handed *handed.Memory
+	// Kafka is for KafkaChannels; nil serves none.
+	Kafka    *Kafka
 	Exposer  Exposer
 	Resolver *destination.Resolver
+	// Policies reads EventPolicies; nil reads none.
+	Policies *policy.Reader
 	// ClusterDomain is the DNS domain of Services, Gateway the DNS name of the internal gateway.
 	ClusterDomain, Gateway string
 	Clock                  clock.PassiveClock
+}
+
+// serves reports whether channels of a kind keep their events here.
+func (r *Reconciler) serves(kind schema.GroupKind) bool {
+	return kind == inMemoryChannelKind.GroupKind() || kind == kafkaChannelKind.GroupKind() && r.Kafka != nil
 }
 
 // channelable reads a channel of any kind.
@@ -50,6 +61,12 @@ func (r *Reconciler) channelable(ctx context.Context, kind schema.GroupVersionKi
 			return nil, err
 		}
 		return channelableOf(&c), nil
+	case kafkaChannelKind.GroupKind():
+		var c messagingv1beta1.KafkaChannel
+		if err := r.Client.Get(ctx, name, &c); err != nil {
+			return nil, err
+		}
+		return channelableOfKafka(&c), nil
 	case channelKind.GroupKind():
 		var c messagingv1.Channel
 		if err := r.Client.Get(ctx, name, &c); err != nil {

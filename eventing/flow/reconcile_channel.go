@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -13,6 +14,7 @@ import (
 	networking "ebb.dev/ebb/crds/networking/v1alpha1"
 	"ebb.dev/ebb/eventing/exposure"
 	"ebb.dev/ebb/eventing/model"
+	"ebb.dev/ebb/eventing/policy"
 	"ebb.dev/ebb/eventing/status"
 )
 
@@ -28,7 +30,12 @@ func (r *Reconciler) InMemoryChannel(ctx context.Context, request ctrl.Request) 
 	if err := r.Handed.DropStream(ctx, model.Channel, request.NamespacedName, stream.ID); err != nil {
 		return ctrl.Result{}, err
 	}
-	in := InMemoryChannelInput{Channel: &c, ClusterDomain: r.ClusterDomain, Now: r.Clock.Now()}
+	in := InMemoryChannelInput{Channel: &c}
+	in.ClusterDomain, in.Now = r.ClusterDomain, r.Clock.Now()
+	var err error
+	if in.Applied, err = r.Policies.To(ctx, policy.TargetOf(inMemoryChannelKind.GroupKind(), &c)); err != nil {
+		return ctrl.Result{}, fmt.Errorf("InMemoryChannel %s: %w", request, err)
+	}
 	in.Stored = r.Handed.EnsureStream(ctx, stream)
 	placeholder, route := ExposureOf(&c, r.Gateway, r.ClusterDomain)
 	in.Exposed = r.Exposer.Channel(ctx, placeholder, route)
@@ -37,8 +44,7 @@ func (r *Reconciler) InMemoryChannel(ctx context.Context, request ctrl.Request) 
 	if err := r.Exposer.Subscribers(ctx, in.DeadLetter.Service); err != nil {
 		return ctrl.Result{}, fmt.Errorf("InMemoryChannel %s: %w", request, err)
 	}
-	var err error
-	if in.Subscriptions, err = r.subscriptionsOf(ctx, &c); err != nil {
+	if in.Subscriptions, err = r.subscriptionsOf(ctx, &c, inMemoryChannelKind); err != nil {
 		return ctrl.Result{}, fmt.Errorf("InMemoryChannel %s: %w", request, err)
 	}
 	if err := status.Save(ctx, r.Client, &c, &c.Status, DecideInMemoryChannel(in)); err != nil {
@@ -59,11 +65,11 @@ func (r *Reconciler) reached(ctx context.Context, channel types.NamespacedName) 
 	return exposure.Reached(&route)
 }
 
-// subscriptionsOf lists what reads an InMemoryChannel, by its own name or by that of the Channel that it backs.
-func (r *Reconciler) subscriptionsOf(ctx context.Context, c *messagingv1.InMemoryChannel) ([]messagingv1.Subscription, error) {
+// subscriptionsOf lists what reads a channel of a kind, by its own name or by that of the Channel that it backs.
+func (r *Reconciler) subscriptionsOf(ctx context.Context, c client.Object, kind schema.GroupVersionKind) ([]messagingv1.Subscription, error) {
 	name := client.ObjectKeyFromObject(c)
-	keys := []string{indexKey(inMemoryChannelKind.GroupKind(), name)}
-	if owner := metav1.GetControllerOf(c); owner != nil && owner.Kind == channelKind.Kind && owner.Name == c.Name {
+	keys := []string{indexKey(kind.GroupKind(), name)}
+	if owner := metav1.GetControllerOf(c); owner != nil && owner.Kind == channelKind.Kind && owner.Name == name.Name {
 		keys = append(keys, indexKey(channelKind.GroupKind(), name))
 	}
 	var out []messagingv1.Subscription
@@ -98,11 +104,13 @@ func (r *Reconciler) Channel(ctx context.Context, request ctrl.Request) (ctrl.Re
 	if err := status.Save(ctx, r.Client, &c, &c.Status, DecideChannel(in)); err != nil {
 		return ctrl.Result{}, err
 	}
-	if in.Err != nil || !in.Backing.Ready().IsTrue() && !watched(in.Backing.Kind) {
+	if in.Err != nil || !in.Backing.Ready().IsTrue() && !r.watched(in.Backing.Kind) {
 		return ctrl.Result{RequeueAfter: lookAgain}, nil
 	}
 	return ctrl.Result{}, nil
 }
 
 // watched reports whether a change of a channel of that kind is told.
-func watched(kind string) bool { return kind == inMemoryChannelKind.Kind || kind == channelKind.Kind }
+func (r *Reconciler) watched(kind string) bool {
+	return kind == inMemoryChannelKind.Kind || kind == channelKind.Kind || kind == kafkaChannelKind.Kind && r.Kafka != nil
+}

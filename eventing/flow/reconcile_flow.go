@@ -17,6 +17,7 @@ import (
 	"ebb.dev/ebb/crds/duck"
 	flowsv1 "ebb.dev/ebb/crds/flows/v1"
 	messagingv1 "ebb.dev/ebb/crds/messaging/v1"
+	messagingv1beta1 "ebb.dev/ebb/crds/messaging/v1beta1"
 	"ebb.dev/ebb/eventing/status"
 )
 
@@ -39,7 +40,7 @@ func (r *Reconciler) Sequence(ctx context.Context, request ctrl.Request) (ctrl.R
 	if err := status.Save(ctx, r.Client, &s, &s.Status, DecideSequence(in)); err != nil {
 		return ctrl.Result{}, err
 	}
-	return again(in.Channels, in.Subscriptions), nil
+	return r.again(in.Channels, in.Subscriptions), nil
 }
 
 // Parallel reconciles one Parallel.
@@ -61,13 +62,13 @@ func (r *Reconciler) Parallel(ctx context.Context, request ctrl.Request) (ctrl.R
 	if err := status.Save(ctx, r.Client, &p, &p.Status, DecideParallel(in)); err != nil {
 		return ctrl.Result{}, err
 	}
-	return again(in.Channels, in.Subscriptions), nil
+	return r.again(in.Channels, in.Subscriptions), nil
 }
 
 // again asks for another look where a child is in trouble, or is of a kind that is not watched and not ready yet.
-func again(channels, subscriptions []Child) ctrl.Result {
+func (r *Reconciler) again(channels, subscriptions []Child) ctrl.Result {
 	for _, c := range channels {
-		if c.Err != nil || !c.Ready.IsTrue() && !watched(c.Ref.Kind) {
+		if c.Err != nil || !c.Ready.IsTrue() && !r.watched(c.Ref.Kind) {
 			return ctrl.Result{RequeueAfter: lookAgain}
 		}
 	}
@@ -203,6 +204,13 @@ func (r *Reconciler) channels(ctx context.Context, kind schema.GroupVersionKind,
 	switch kind.GroupKind() {
 	case inMemoryChannelKind.GroupKind():
 		var list messagingv1.InMemoryChannelList
+		err := r.Client.List(ctx, &list, client.InNamespace(namespace))
+		for i := range list.Items {
+			out = append(out, &list.Items[i])
+		}
+		return out, err
+	case kafkaChannelKind.GroupKind():
+		var list messagingv1beta1.KafkaChannelList
 		err := r.Client.List(ctx, &list, client.InNamespace(namespace))
 		for i := range list.Items {
 			out = append(out, &list.Items[i])

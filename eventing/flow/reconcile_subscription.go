@@ -45,11 +45,15 @@ func (r *Reconciler) Subscription(ctx context.Context, request ctrl.Request) (ct
 		return ctrl.Result{}, fmt.Errorf("Subscription %s: %w", request, err)
 	}
 	d := DecideSubscription(in)
-	if err := r.Handed.SetReader(ctx, model.Subscription, request.NamespacedName, d.Reader); err != nil {
-		return ctrl.Result{}, err
+	reading := r.Handed.SetReader(ctx, model.Subscription, request.NamespacedName, d.Reader)
+	if reading != nil {
+		d.NotReading(&s, reading, in.Now)
 	}
 	if err := status.Save(ctx, r.Client, &s, &s.Status, d.Status); err != nil {
-		return ctrl.Result{}, err
+		return ctrl.Result{}, errors.Join(reading, err)
+	}
+	if reading != nil {
+		return ctrl.Result{}, reading
 	}
 	if in.NoChannel != nil || in.Subscriber.Err != nil || in.Reply.Err != nil || in.DeadLetter.Err != nil {
 		return ctrl.Result{RequeueAfter: lookAgain}, nil
@@ -57,7 +61,7 @@ func (r *Reconciler) Subscription(ctx context.Context, request ctrl.Request) (ct
 	return ctrl.Result{}, nil
 }
 
-// channelOf finds the InMemoryChannel that a Subscription reads in the end. An error that is a *destination.Unresolved says why there is none.
+// channelOf finds the channel that keeps events and that a Subscription reads in the end. An error that is a *destination.Unresolved says why there is none.
 func (r *Reconciler) channelOf(ctx context.Context, s *messagingv1.Subscription) (*Channelable, error) {
 	ref := s.Spec.Channel
 	if ref.Namespace == "" {
@@ -82,7 +86,7 @@ func (r *Reconciler) channelOf(ctx context.Context, s *messagingv1.Subscription)
 			return nil, err
 		}
 	}
-	if kind.GroupKind() != inMemoryChannelKind.GroupKind() {
+	if !r.serves(kind.GroupKind()) {
 		return nil, &destination.Unresolved{
 			Reason: "UnknownKind", Message: fmt.Sprintf("channels of kind %s are not served here; use an InMemoryChannel, which keeps its events", kind.Kind),
 		}

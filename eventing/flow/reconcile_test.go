@@ -121,7 +121,7 @@ func newRoom(t *testing.T, objects ...client.Object) *room {
 	}
 	c := fake.NewClientBuilder().WithScheme(scheme).WithRESTMapper(mapper).WithObjects(objects...).
 		WithInterceptorFuncs(counted).
-		WithStatusSubresource(&messagingv1.InMemoryChannel{}, &messagingv1.Channel{}, &messagingv1.Subscription{}, &flowsv1.Sequence{}, &flowsv1.Parallel{}).
+		WithStatusSubresource(&messagingv1.InMemoryChannel{}, &messagingv1beta1.KafkaChannel{}, &messagingv1.Channel{}, &messagingv1.Subscription{}, &flowsv1.Sequence{}, &flowsv1.Parallel{}).
 		WithIndex(&messagingv1.Subscription{}, channelIndex, byChannel).
 		WithIndex(&messagingv1.Subscription{}, destinationIndex, byDestination).Build()
 	r.Reconciler = &Reconciler{
@@ -227,7 +227,7 @@ func TestASubscriptionReadsWhatBacksItsChannel(t *testing.T) {
 	r.get("orders", &backing)
 	r.get("show", s)
 	reader := r.readers[ReaderIDOf(s)]
-	if reader.Stream != streamID(backing.UID) || reader.Subscriber.URL != "http://event-display.shop.svc.cluster.local" {
+	if reader.Stream != StreamID(backing.UID) || reader.Subscriber.URL != "http://event-display.shop.svc.cluster.local" {
 		t.Errorf("reader %+v", reader)
 	}
 	if _, stored := r.streams[reader.Stream]; !stored || !slices.Contains(r.reachable, "event-display") {
@@ -329,7 +329,7 @@ func TestAChannelOfAKindThatIsNotKnownHereIsMirrored(t *testing.T) {
 	backing.Status.ObservedGeneration = backing.Generation
 	backing.Status.Conditions = []conditions.Condition{{Type: conditions.Ready, Status: corev1.ConditionTrue}}
 	backing.Status.Address = &duck.Addressable{URL: "http://kafka"}
-	if err := r.Client.Update(t.Context(), &backing); err != nil {
+	if err := r.Client.Status().Update(t.Context(), &backing); err != nil {
 		t.Fatal(err)
 	}
 	r.settle()

@@ -9,6 +9,7 @@ import (
 	"ebb.dev/ebb/crds/duck"
 	flowsv1 "ebb.dev/ebb/crds/flows/v1"
 	messagingv1 "ebb.dev/ebb/crds/messaging/v1"
+	"ebb.dev/ebb/eventing/broker"
 )
 
 // SequenceChildren are what a Sequence is made of: a channel for each step and a Subscription that leads from it through the step into the
@@ -76,7 +77,7 @@ func DecideSequence(in SequenceInput) flowsv1.SequenceStatus {
 	} else {
 		marks.MarkTrue(flowsv1.SequenceConditionAddressable)
 	}
-	marks.MarkTrueWithReason(flowsv1.SequenceConditionEventPoliciesReady, "DefaultAuthorizationMode", policiesMessage)
+	marks.MarkTrueWithReason(flowsv1.SequenceConditionEventPoliciesReady, "DefaultAuthorizationMode", broker.PoliciesMessage)
 	out.Status.KeepTransitionTimes(&s.Status.Status)
 	return out
 }

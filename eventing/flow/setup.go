@@ -7,6 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
@@ -16,6 +17,7 @@ import (
 	eventingv1 "ebb.dev/ebb/crds/eventing/v1"
 	flowsv1 "ebb.dev/ebb/crds/flows/v1"
 	messagingv1 "ebb.dev/ebb/crds/messaging/v1"
+	messagingv1beta1 "ebb.dev/ebb/crds/messaging/v1beta1"
 	networking "ebb.dev/ebb/crds/networking/v1alpha1"
 	servingv1 "ebb.dev/ebb/crds/serving/v1"
 )
@@ -66,11 +68,14 @@ func byDestination(o client.Object) []string {
 	return out
 }
 
-// addressables are the kinds whose change is told to Subscriptions that deliver to them.
-var addressables = []struct {
+// addressable is a kind that Subscriptions deliver to or read.
+type addressable struct {
 	kind   schema.GroupKind
 	object client.Object
-}{
+}
+
+// addressables are the kinds whose change is told to Subscriptions.
+var addressables = []addressable{
 	{corev1.SchemeGroupVersion.WithKind("Service").GroupKind(), &corev1.Service{}},
 	{servingv1.SchemeGroupVersion.WithKind("Service").GroupKind(), &servingv1.Service{}},
 	{eventingv1.SchemeGroupVersion.WithKind("Broker").GroupKind(), &eventingv1.Broker{}},
@@ -78,6 +83,34 @@ var addressables = []struct {
 	{channelKind.GroupKind(), &messagingv1.Channel{}},
 	{sequenceKind.GroupKind(), &flowsv1.Sequence{}},
 	{parallelKind.GroupKind(), &flowsv1.Parallel{}},
+}
+
+func (r *Reconciler) addressables() []addressable {
+	if r.Kafka == nil {
+		return addressables
+	}
+	return append([]addressable{{kafkaChannelKind.GroupKind(), &messagingv1beta1.KafkaChannel{}}}, addressables...)
+}
+
+// ownsChannels has a controller told of the channels that keep events and that its objects own.
+func (r *Reconciler) ownsChannels(b *builder.Builder) *builder.Builder {
+	b = b.Owns(&messagingv1.InMemoryChannel{})
+	if r.Kafka != nil {
+		b = b.Owns(&messagingv1beta1.KafkaChannel{})
+	}
+	return b
+}
+
+// setupKafka adds the controller of KafkaChannels.
+func (r *Reconciler) setupKafka(m ctrl.Manager, options controller.Options) error {
+	if r.Kafka == nil {
+		return nil
+	}
+	watching := ctrl.NewControllerManagedBy(m).Named("kafkachannel").For(&messagingv1beta1.KafkaChannel{}).WithOptions(options).
+		Owns(&networking.Ingress{}).Owns(&corev1.Service{}).
+		Watches(&messagingv1.Subscription{}, handler.EnqueueRequestsFromMapFunc(channelRead)).
+		WatchesMetadata(&corev1.ConfigMap{}, handler.EnqueueRequestsFromMapFunc(r.kafkaConfigured))
+	return r.Policies.Watch(watching, r.Client, &messagingv1beta1.KafkaChannelList{}).Complete(reconcile.Func(r.KafkaChannel))
 }
 
 // Setup adds the controllers to a manager.
@@ -90,34 +123,37 @@ func (r *Reconciler) Setup(ctx context.Context, m ctrl.Manager) error {
 		return err
 	}
 	options := controller.Options{MaxConcurrentReconciles: concurrency}
-	if err := ctrl.NewControllerManagedBy(m).Named("inmemorychannel").For(&messagingv1.InMemoryChannel{}).WithOptions(options).
-		Owns(&networking.Ingress{}).Owns(&corev1.Service{}).
-		Watches(&messagingv1.Subscription{}, handler.EnqueueRequestsFromMapFunc(channelRead)).
-		Complete(reconcile.Func(r.InMemoryChannel)); err != nil {
+	if err := r.setupKafka(m, options); err != nil {
 		return err
 	}
-	if err := ctrl.NewControllerManagedBy(m).Named("channel").For(&messagingv1.Channel{}).WithOptions(options).
-		Owns(&messagingv1.InMemoryChannel{}).Complete(reconcile.Func(r.Channel)); err != nil {
+	watching := ctrl.NewControllerManagedBy(m).Named("inmemorychannel").For(&messagingv1.InMemoryChannel{}).WithOptions(options).
+		Owns(&networking.Ingress{}).Owns(&corev1.Service{}).
+		Watches(&messagingv1.Subscription{}, handler.EnqueueRequestsFromMapFunc(channelRead))
+	if err := r.Policies.Watch(watching, r.Client, &messagingv1.InMemoryChannelList{}).Complete(reconcile.Func(r.InMemoryChannel)); err != nil {
+		return err
+	}
+	if err := r.ownsChannels(ctrl.NewControllerManagedBy(m).Named("channel").For(&messagingv1.Channel{}).WithOptions(options)).
+		Complete(reconcile.Func(r.Channel)); err != nil {
 		return err
 	}
 	subscription := ctrl.NewControllerManagedBy(m).Named("subscription").For(&messagingv1.Subscription{}).WithOptions(options)
-	for _, a := range addressables {
+	for _, a := range r.addressables() {
 		subscription = subscription.Watches(a.object, handler.EnqueueRequestsFromMapFunc(r.concerned(a.kind)))
 	}
 	if err := subscription.Complete(reconcile.Func(r.Subscription)); err != nil {
 		return err
 	}
-	if err := ctrl.NewControllerManagedBy(m).Named("sequence").For(&flowsv1.Sequence{}).WithOptions(options).
-		Owns(&messagingv1.InMemoryChannel{}).Owns(&messagingv1.Channel{}).Owns(&messagingv1.Subscription{}).
+	if err := r.ownsChannels(ctrl.NewControllerManagedBy(m).Named("sequence").For(&flowsv1.Sequence{}).WithOptions(options)).
+		Owns(&messagingv1.Channel{}).Owns(&messagingv1.Subscription{}).
 		Complete(reconcile.Func(r.Sequence)); err != nil {
 		return err
 	}
-	return ctrl.NewControllerManagedBy(m).Named("parallel").For(&flowsv1.Parallel{}).WithOptions(options).
-		Owns(&messagingv1.InMemoryChannel{}).Owns(&messagingv1.Channel{}).Owns(&messagingv1.Subscription{}).
+	return r.ownsChannels(ctrl.NewControllerManagedBy(m).Named("parallel").For(&flowsv1.Parallel{}).WithOptions(options)).
+		Owns(&messagingv1.Channel{}).Owns(&messagingv1.Subscription{}).
 		Complete(reconcile.Func(r.Parallel))
 }
 
-// channelRead is the InMemoryChannel that a Subscription reads, which has its name or backs the Channel of that name.
+// channelRead is the channel that a Subscription reads, which has its name or backs the Channel of that name.
 func channelRead(_ context.Context, o client.Object) []ctrl.Request {
 	s := o.(*messagingv1.Subscription)
 	namespace := s.Spec.Channel.Namespace
@@ -132,7 +168,7 @@ func (r *Reconciler) concerned(kind schema.GroupKind) handler.MapFunc {
 	return func(ctx context.Context, o client.Object) []ctrl.Request {
 		key := indexKey(kind, client.ObjectKeyFromObject(o))
 		fields := []client.MatchingFields{{destinationIndex: key}, {channelIndex: key}}
-		if kind == inMemoryChannelKind.GroupKind() {
+		if r.serves(kind) {
 			// One that backs a Channel is read by that one's name.
 			fields = append(fields, client.MatchingFields{channelIndex: indexKey(channelKind.GroupKind(), client.ObjectKeyFromObject(o))})
 		}

@@ -16,15 +16,18 @@ import (
 	"ebb.dev/ebb/eventing/model"
 )
 
+// readerPrefix begins the name of a Subscription's reader, before its UID.
+const readerPrefix = "subscription."
+
 // ReaderIDOf is a Subscription's reader.
 func ReaderIDOf(s *messagingv1.Subscription) model.ReaderID {
-	return model.ReaderID("subscription." + s.UID)
+	return model.ReaderID(readerPrefix + s.UID)
 }
 
 // SubscriptionInput is what the decision about a Subscription is made of.
 type SubscriptionInput struct {
 	Subscription *messagingv1.Subscription
-	// Channel is the InMemoryChannel that it reads in the end; nil if there is none, and NoChannel says why.
+	// Channel is the one that keeps events and that it reads in the end; nil if there is none, and NoChannel says why.
 	Channel   *Channelable
 	NoChannel error
 	// Subscriber and Reply are what those of the spec resolved to.
@@ -60,6 +63,12 @@ func DecideSubscription(in SubscriptionInput) SubscriptionDecision {
 	d.reader(in, err == nil, marks)
 	d.Status.Status.KeepTransitionTimes(&s.Status.Status)
 	return d
+}
+
+// NotReading says in the status why the reader could not be started.
+func (d *SubscriptionDecision) NotReading(s *messagingv1.Subscription, err error, now time.Time) {
+	d.Status.Mark(metav1.NewTime(now)).MarkFalse(messagingv1.SubscriptionConditionAddedToChannel, "NotSubscribed", err.Error())
+	d.Status.Status.KeepTransitionTimes(&s.Status.Status)
 }
 
 // physical is what the Subscription's destinations are, as far as they are known.
@@ -121,7 +130,7 @@ func (d *SubscriptionDecision) reader(in SubscriptionInput, resolved bool, marks
 		return
 	}
 	r := &model.Reader{
-		ID: ReaderIDOf(s), Kind: model.Subscription, Key: types.NamespacedName{Namespace: s.Namespace, Name: s.Name}, Stream: streamID(in.Channel.UID),
+		ID: ReaderIDOf(s), Kind: model.Subscription, Key: types.NamespacedName{Namespace: s.Namespace, Name: s.Name}, Stream: StreamID(in.Channel.UID),
 	}
 	d.Reader = r
 	delivery, err := broker.DeliveryOf(s.Spec.Delivery, in.Channel.Spec.Delivery)
@@ -136,6 +145,9 @@ func (d *SubscriptionDecision) reader(in SubscriptionInput, resolved bool, marks
 		return
 	}
 	marks.MarkTrue(messagingv1.SubscriptionConditionAddedToChannel)
+	if r.Paused {
+		broker.StatePaused(marks, messagingv1.SubscriptionConditionAddedToChannel)
+	}
 	switch {
 	case !resolved:
 	case in.Subscriber.URL == "":

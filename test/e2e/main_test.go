@@ -77,6 +77,7 @@ func outside() (int, error) {
 	if err := buildImages(repo, filepath.Join(state, "images")); err != nil {
 		return 1, err
 	}
+	fetchKafka()
 	// What is started from this thread is in the new network. The thread is never given back.
 	runtime.LockOSThread()
 	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {

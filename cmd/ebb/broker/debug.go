@@ -24,6 +24,8 @@ func (p *process) debug() http.Handler {
 	mux.HandleFunc("GET /debug/readers", func(w http.ResponseWriter, _ *http.Request) {
 		serve.JSON(w, p.dispatcher.Snapshot())
 	})
+	mux.HandleFunc("GET "+GraphPath, p.graph)
 	p.events().routes(mux)
+	p.asyncRoutes(mux)
 	return mux
 }

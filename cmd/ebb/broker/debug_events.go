@@ -26,8 +26,10 @@ const (
 	// BrokersPath leads to "events" (?last=N), "events/POSITION" and "follow" (?last=N), which answers with JSON lines that do not end.
 	BrokersPath = "/events/brokers/"
 	// TriggersPath leads to all Triggers (?namespace=), and for one of them to "dead" (?all=true, ?position=N) and, with POST, "redrive"
-	// (?position=N). ?full=true adds whole events to what is listed.
+	// (?position=N) and "replay" (?from=, ?to=, ?dryRun=true). ?full=true adds whole events to what is listed.
 	TriggersPath = "/events/triggers/"
+	// TracePath says where an event is and went: ?id=, ?source=, ?namespace=, ?since= (a time, or how long ago).
+	TracePath = "/events/trace"
 )
 
 // Stored is an event as the log has it.
@@ -55,8 +57,9 @@ type TriggerState struct {
 	DeadKept uint64 `json:"deadKept"`
 	// Lag is how many events it has still to get; of those it has not looked at, the share that passed so far.
 	Lag int `json:"lag"`
-	// Waiting says that nothing is delivered: the Trigger is paused or has no subscriber.
+	// Waiting says that nothing is delivered: the Trigger is paused, as Paused says, or has no subscriber.
 	Waiting     bool       `json:"waiting,omitempty"`
+	Paused      bool       `json:"paused,omitempty"`
 	Oldest      *time.Time `json:"oldest,omitempty"`
 	NextAttempt *time.Time `json:"nextAttempt,omitempty"`
 	FailedAt    *time.Time `json:"failedAt,omitempty"`
@@ -76,12 +79,19 @@ type eventPages struct {
 	log     log.Log
 	streams ingress.Streams
 	readers readers
-	accept  func(ctx context.Context, stream model.StreamID, events ...*event.Event) error
-	now     func() time.Time
-	logger  *slog.Logger
+	replays replays
+	fates   fates
+	// all are all streams there are; partitions are the streams of one that has several orders, and may be nil.
+	all        func() []model.Stream
+	partitions func(model.StreamID) ([]model.StreamID, error)
+	accept     func(ctx context.Context, stream model.StreamID, events ...*event.Event) error
+	now        func() time.Time
+	logger     *slog.Logger
 
 	// redriving is held while dead events are given back, so that two who ask give none back twice.
 	redriving sync.Mutex
+	// searching is held while all streams are searched: one such search at a time is enough.
+	searching sync.Mutex
 	// closing ends those who follow when the server shuts down: it waits for requests, and they would not end.
 	closing  chan struct{}
 	register sync.Once
@@ -89,7 +99,7 @@ type eventPages struct {
 
 func (p *process) events() *eventPages {
 	return &eventPages{
-		log: p.log, streams: p.streams, readers: p.dispatcher, accept: p.ingress.Accept, now: time.Now, logger: p.Log,
+		log: p.placed, streams: p.streams, readers: p.dispatcher, replays: p.dispatcher, fates: p.dispatcher, all: p.streams.All, partitions: p.placed.Partitions, accept: p.accept, now: time.Now, logger: p.Log,
 		closing: make(chan struct{}),
 	}
 }
@@ -98,9 +108,11 @@ func (p *eventPages) routes(mux *http.ServeMux) {
 	mux.HandleFunc("GET "+BrokersPath+"{namespace}/{name}/events", p.page(p.list))
 	mux.HandleFunc("GET "+BrokersPath+"{namespace}/{name}/events/{position}", p.page(p.show))
 	mux.HandleFunc("GET "+BrokersPath+"{namespace}/{name}/follow", p.follow)
+	mux.HandleFunc("GET "+TracePath, p.page(p.trace))
 	mux.HandleFunc("GET "+TriggersPath+"{$}", p.page(p.triggers))
 	mux.HandleFunc("GET "+TriggersPath+"{namespace}/{name}/dead", p.page(p.dead))
 	mux.HandleFunc("POST "+TriggersPath+"{namespace}/{name}/redrive", p.page(p.redrive))
+	mux.HandleFunc("POST "+TriggersPath+"{namespace}/{name}/replay", p.replay)
 }
 
 // badRequest is a request that says what cannot be; absent is one for what is not there.
@@ -312,7 +324,7 @@ func (p *eventPages) triggers(r *http.Request) (any, error) {
 		lag, _ := p.readers.Backlog(reader.ID)
 		out = append(out, TriggerState{
 			Namespace: reader.Key.Namespace, Name: reader.Key.Name, Matched: reader.Matched, Delivered: reader.Delivered, Retried: reader.Retried,
-			Dead: reader.DeadSink + reader.DeadKept, DeadKept: reader.DeadKept, Lag: lag, Waiting: reader.Paused,
+			Dead: reader.DeadSink + reader.DeadKept, DeadKept: reader.DeadKept, Lag: lag, Waiting: reader.Paused || reader.Nowhere, Paused: reader.Paused,
 			Oldest: moment(reader.Oldest), NextAttempt: moment(reader.NextAttempt),
 			FailedAt: moment(reader.FailedAt), FailedStatus: reader.FailedStatus, FailedText: reader.FailedText,
 		})

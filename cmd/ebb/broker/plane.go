@@ -6,17 +6,19 @@ import (
 	"net/url"
 	"strings"
 
-	"ebb.dev/ebb/eventing/dispatch"
 	"ebb.dev/ebb/eventing/ingress"
 	"ebb.dev/ebb/eventing/log"
 	"ebb.dev/ebb/eventing/model"
+	"ebb.dev/ebb/eventing/partition"
 )
 
-// plane is the log, its ingress and the dispatcher as the controllers see them.
+// plane is the logs, their ingress and the dispatcher as the controllers see them.
 type plane struct {
-	log        log.Log
-	dispatcher *dispatch.Dispatcher
-	streams    *ingress.Registry
+	log     log.Log
+	readers *partition.Readers
+	streams *ingress.Registry
+	// forget hears of streams that are gone.
+	forget func(model.Stream)
 }
 
 func (p *plane) EnsureStream(ctx context.Context, stream model.Stream) error {
@@ -28,16 +30,21 @@ func (p *plane) EnsureStream(ctx context.Context, stream model.Stream) error {
 }
 
 func (p *plane) RemoveStream(ctx context.Context, id model.StreamID) error {
+	s, known := p.streams.Stream(id)
 	p.streams.Delete(id)
-	return p.log.Remove(ctx, id)
+	err := p.log.Remove(ctx, id)
+	if err == nil && known {
+		p.forget(s)
+	}
+	return err
 }
 
 func (p *plane) SetReader(ctx context.Context, reader model.Reader) error {
-	return p.dispatcher.Upsert(ctx, reader)
+	return p.readers.Set(ctx, reader)
 }
 
 func (p *plane) RemoveReader(ctx context.Context, _ model.StreamID, id model.ReaderID) error {
-	return p.dispatcher.Remove(ctx, id)
+	return p.readers.Remove(ctx, id)
 }
 
 // through sends what is inside the cluster by the gateway, and everything else directly.

@@ -15,6 +15,7 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -31,35 +32,58 @@ import (
 
 	"ebb.dev/ebb/cmd/ebb/serve"
 	"ebb.dev/ebb/crds"
+	"ebb.dev/ebb/eventing/async"
 	brokers "ebb.dev/ebb/eventing/broker"
 	"ebb.dev/ebb/eventing/destination"
 	"ebb.dev/ebb/eventing/dispatch"
 	"ebb.dev/ebb/eventing/dispatch/send"
+	"ebb.dev/ebb/eventing/eventtype"
 	"ebb.dev/ebb/eventing/exposure"
 	"ebb.dev/ebb/eventing/flow"
+	"ebb.dev/ebb/eventing/graph"
 	"ebb.dev/ebb/eventing/handed"
 	"ebb.dev/ebb/eventing/ingress"
+	"ebb.dev/ebb/eventing/kafka/settings"
 	"ebb.dev/ebb/eventing/log/jetstream"
+	"ebb.dev/ebb/eventing/log/placed"
 	"ebb.dev/ebb/eventing/model"
+	"ebb.dev/ebb/eventing/policy"
 	"ebb.dev/ebb/eventing/reach"
+	"ebb.dev/ebb/eventing/sink/job"
+	sink "ebb.dev/ebb/eventing/sink/kafka"
+	source "ebb.dev/ebb/eventing/source/kafka"
 	"ebb.dev/ebb/eventing/source/schedule"
 	"ebb.dev/ebb/eventing/source/timed"
+	"ebb.dev/ebb/eventing/trace"
 )
 
 // process is everything that one `ebb broker` is.
 type process struct {
 	Options
-	config     *rest.Config
-	manager    manager.Manager
-	registry   *prometheus.Registry
+	config   *rest.Config
+	manager  manager.Manager
+	registry *prometheus.Registry
+	// log is the process's own, placed that and all others as one.
 	log        *jetstream.Log
+	placed     *placed.Log
 	streams    *ingress.Registry
 	sender     *send.Sender
 	dispatcher *dispatch.Dispatcher
 	ingress    *ingress.Handler
 	reach      *reach.Reach
 	runner     *schedule.Runner
-	ready      atomic.Bool
+	// kafkaRunner and kafkaTopics are those of KafkaSources and KafkaSinks.
+	kafkaRunner *source.Runner
+	kafkaTopics *sink.Topics
+	features    *features
+	notes       *eventtype.Notes
+	tokens      *policy.Tokens
+	policies    *policy.Reader
+	jobs        *job.Handler
+	later       atomic.Pointer[async.Engine]
+	tracer      trace.Tracer
+	senders     graph.Senders
+	ready       atomic.Bool
 }
 
 // Run serves until the context ends.
@@ -79,6 +103,8 @@ func Run(ctx context.Context, o Options) error {
 			o.Log.Error("event log not closed", "error", err)
 		}
 	}()
+	p.placed = p.everywhere()
+	defer p.placed.Close()
 	if err := p.assemble(ctx); err != nil {
 		return err
 	}
@@ -102,8 +128,10 @@ func (p *process) connect() error {
 	log.SetLogger(logr.FromSlogHandler(p.Log.Handler()))
 	p.manager, err = ctrl.NewManager(p.config, manager.Options{
 		Scheme: scheme, Logger: logr.FromSlogHandler(p.Log.Handler()), Metrics: server.Options{BindAddress: "0"},
-		Cache:  cache.Options{DefaultTransform: cache.TransformStripManagedFields()},
-		Client: client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&discoveryv1.EndpointSlice{}, &corev1.Secret{}}}},
+		Cache: cache.Options{DefaultTransform: cache.TransformStripManagedFields()},
+		Client: client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{
+			&discoveryv1.EndpointSlice{}, &corev1.Secret{}, &admissionv1.MutatingAdmissionPolicy{}, &admissionv1.MutatingAdmissionPolicyBinding{},
+		}}},
 	})
 	if err != nil {
 		return fmt.Errorf("make the manager: %w", err)
@@ -113,24 +141,28 @@ func (p *process) connect() error {
 
 // assemble puts the rooms together.
 func (p *process) assemble(ctx context.Context) error {
-	p.sender = send.New(send.Options{Route: through(p.Gateway, p.ClusterDomain)})
-	p.ingress = ingress.New(ingress.Options{Log: p.log, Streams: p.streams, Metrics: p.registry, Logger: p.Log})
+	if err := p.prepare(); err != nil {
+		return err
+	}
+	p.sender = send.New(send.Options{Route: through(p.Gateway, p.ClusterDomain), Token: p.tokens.Get})
+	p.ingress = ingress.New(ingress.Options{Log: p.noting(p.placed), Streams: p.streams, Metrics: p.registry, Logger: p.Log, Tracer: &p.tracer, Senders: &p.senders})
 	p.dispatcher = dispatch.New(dispatch.Options{
-		Log: p.log, Sender: p.sender, Accept: p.ingress.Accept, Logger: p.Log, Registerer: p.registry,
+		Log: p.placed, Sender: p.sender, Accept: p.accept, Logger: p.Log, Registerer: p.registry, Tracer: &p.tracer,
 	})
 	c := p.manager.GetClient()
 	p.reach = &reach.Reach{Client: c, Gateway: p.GatewayHost, ClusterDomain: p.ClusterDomain, Domain: p.Domain}
 	resolver := &destination.Resolver{Reader: c, Mapper: p.manager.GetRESTMapper(), ClusterDomain: p.ClusterDomain}
-	events := &plane{log: p.log, dispatcher: p.dispatcher, streams: p.streams}
+	events := &plane{log: p.placed, readers: p.readers(), streams: p.streams, forget: p.forget}
+	kafka := &settings.Reader{API: p.manager.GetAPIReader()}
 	controllers := &brokers.Reconciler{
-		Client: c, Handed: handed.New(events), Exposer: p.reach, Resolver: resolver, ClusterDomain: p.ClusterDomain, Clock: clock.RealClock{},
+		Client: c, Handed: handed.New(events), Exposer: p.reach, Resolver: resolver, Kafka: kafka, Placer: p.placed, Policies: p.policies, ClusterDomain: p.ClusterDomain, Clock: clock.RealClock{},
 	}
 	flows := &flow.Reconciler{
-		Client: c, Handed: handed.New(events), Exposer: p.reach, Resolver: resolver, ClusterDomain: p.ClusterDomain, Gateway: p.GatewayHost, Clock: clock.RealClock{},
+		Client: c, Handed: handed.New(events), Kafka: &flow.Kafka{Handed: handed.New(events), Settings: kafka, Placer: p.placed}, Policies: p.policies, Exposer: p.reach, Resolver: resolver, ClusterDomain: p.ClusterDomain, Gateway: p.GatewayHost, Clock: clock.RealClock{},
 	}
 	p.runner = schedule.NewRunner(ctx, p.send, clock.RealClock{}, p.Log)
 	sources := &timed.Reconciler{Client: c, Resolver: resolver, Exposer: p.reach, Runner: p.runner, Clock: clock.RealClock{}}
-	return errors.Join(controllers.Setup(ctx, p.manager), flows.Setup(ctx, p.manager), sources.Setup(p.manager))
+	return errors.Join(controllers.Setup(ctx, p.manager), flows.Setup(ctx, p.manager), sources.Setup(p.manager), p.sources(resolver, events), p.kafkaSources(resolver, kafka))
 }
 
 // sendTimeout bounds one attempt of a source.
@@ -138,7 +170,7 @@ const sendTimeout = time.Minute
 
 // send carries a source's event to its sink.
 func (p *process) send(ctx context.Context, sink string, e event.Event) error {
-	answer := p.sender.Send(ctx, send.Request{Event: &e, To: model.Destination{URL: sink}, Timeout: sendTimeout})
+	answer := p.sender.Send(ctx, send.Request{Event: &e, To: model.Destination{URL: sink, Audience: p.audience(ctx, sink)}, Timeout: sendTimeout})
 	if answer.Err != nil {
 		return answer.Err
 	}
@@ -165,6 +197,7 @@ func (p *process) serve(ctx context.Context) error {
 		})
 	}
 	defer p.runner.Close()
+	defer p.closeKafka()
 	if p.DebugListen != "" {
 		listener, err := serve.Listen(ctx, p.DebugListen)
 		if err != nil {
@@ -181,7 +214,16 @@ func (p *process) serve(ctx context.Context) error {
 	if !p.manager.GetCache().WaitForCacheSync(ctx) {
 		return context.Cause(ctx)
 	}
-	run("ingress", func() error { return serve.HTTP(ctx, listener, p.ingress, httpOptions) })
+	if err := p.expect(ctx); err != nil {
+		return err
+	}
+	front, err := p.withAsync(ctx, p.withKafkaSinks(p.withSinks(p.ingress)), run)
+	if err != nil {
+		return err
+	}
+	run("ingress", func() error { return serve.HTTP(ctx, listener, front, httpOptions) })
+	run("tracing", func() error { return p.trace(ctx) })
+	run("sweep", func() error { return p.sweep(ctx) })
 	if err := p.announce(ctx, listener.Addr()); err != nil {
 		return err
 	}

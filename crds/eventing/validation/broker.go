@@ -90,11 +90,19 @@ func (r *Result) triggerAnnotations(t *eventingv1.Trigger) {
 	if value, ok := t.Annotations[eventing.KafkaDeliveryOrderAnnotationKey]; ok {
 		r.oneOf(value, annotationsPath.Key(eventing.KafkaDeliveryOrderAnnotationKey), "ordered", "unordered")
 	}
+	r.paused(&t.ObjectMeta)
 	if value, ok := t.Annotations[eventing.DeliveryTimeoutAnnotationKey]; ok {
 		if _, understood := defaulting.DeliveryTimeout(t.Annotations); !understood {
 			r.add(field.Invalid(annotationsPath.Key(eventing.DeliveryTimeoutAnnotationKey), value,
 				"must be a duration of more than nothing, such as \"30m\" or \"PT30M\""))
 		}
+	}
+}
+
+// paused validates the annotation that stops deliveries.
+func (r *Result) paused(meta *metav1.ObjectMeta) {
+	if value, ok := meta.Annotations[eventing.PausedAnnotationKey]; ok {
+		r.oneOf(value, annotationsPath.Key(eventing.PausedAnnotationKey), "true", "false")
 	}
 }
 

@@ -91,6 +91,7 @@ func Subscription(s, old *messagingv1.Subscription, cfg *config.Eventing) Result
 	r.destination(s.Spec.Subscriber, cfg, specPath.Child("subscriber"))
 	r.optional(s.Spec.Reply, cfg, specPath.Child("reply"))
 	r.delivery(s.Spec.Delivery, cfg, specPath.Child("delivery"))
+	r.paused(&s.ObjectMeta)
 	if old != nil {
 		r.immutable(old.Spec.Channel, s.Spec.Channel, path, keepIt)
 	}

@@ -1,0 +1,150 @@
+package broker
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	asyncapi "ebb.dev/ebb/crds/async"
+	"ebb.dev/ebb/crds/eventing"
+	servingv1 "ebb.dev/ebb/crds/serving/v1"
+	"ebb.dev/ebb/eventing/async"
+	"ebb.dev/ebb/eventing/async/call"
+	"ebb.dev/ebb/eventing/model"
+)
+
+// The Secret whose key signs callbacks: a namespace's own, or the platform's in knative-eventing.
+const (
+	callbackSecret    = "ebb-async-callback"
+	callbackSecretKey = "key"
+)
+
+// withAsync returns what answers for this process: requests that are to be answered later go to the engine, which run keeps running, and all
+// others to events.
+func (p *process) withAsync(ctx context.Context, events http.Handler, run func(what string, f func() error)) (http.Handler, error) {
+	// So that the first request does not wait for it.
+	if _, err := p.manager.GetCache().GetInformer(ctx, &servingv1.Route{}); err != nil {
+		return nil, fmt.Errorf("watch Routes: %w", err)
+	}
+	keys := &callbackKeys{client: p.manager.GetClient(), known: map[string]callbackKey{}}
+	if err := keys.ensure(ctx); err != nil {
+		return nil, err
+	}
+	notifier := call.NewNotifier(call.NotifierOptions{
+		Route: p.inCluster,
+		// On a platform of one machine, where gateways are told an address of this process, receivers are on it too.
+		Loopback: p.Advertise != "",
+	})
+	engine, err := async.Open(ctx, async.Options{
+		Log: p.log, Policy: p.policy, Attempt: call.NewCaller(p.Gateway).Attempt, Tell: notifier.Tell, Secret: keys.get,
+		Metrics: p.registry, Logger: p.Log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	p.later.Store(engine)
+	run("async", func() error { return engine.Run(ctx) })
+	later := &async.Handler{Engine: engine}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if async.Takes(r) {
+			later.ServeHTTP(w, r)
+			return
+		}
+		events.ServeHTTP(w, r)
+	}), nil
+}
+
+// inCluster sends what is for a Service of the cluster by the gateway.
+func (p *process) inCluster(u *url.URL) string {
+	if u.Port() != "80" {
+		return ""
+	}
+	dial, _ := through(p.Gateway, p.ClusterDomain)(u)
+	return dial
+}
+
+// policy is what a Route's annotations ask for; a Service's are its Route's too.
+func (p *process) policy(ctx context.Context, key model.Key) (asyncapi.Policy, error) {
+	var route servingv1.Route
+	err := p.manager.GetClient().Get(ctx, key, &route)
+	switch {
+	case apierrors.IsNotFound(err):
+		return asyncapi.Policy{}, fmt.Errorf("Route %s: %w", key, async.ErrUnknown)
+	case err != nil:
+		return asyncapi.Policy{}, fmt.Errorf("Route %s: %w", key, err)
+	}
+	return asyncapi.Resolve(route.Annotations, route.Labels), nil
+}
+
+// callbackKeysFor is for how long a key that was read is used.
+const callbackKeysFor = 10 * time.Second
+
+// callbackKeys are the keys that sign callbacks.
+type callbackKeys struct {
+	client client.Client
+
+	mu    sync.Mutex
+	known map[string]callbackKey
+}
+
+type callbackKey struct {
+	key  []byte
+	read time.Time
+}
+
+// ensure makes the platform's key, unless it is there.
+func (c *callbackKeys) ensure(ctx context.Context) error {
+	random := make([]byte, 32)
+	_, _ = rand.Read(random) // it never fails
+	secret := &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Namespace: eventing.SystemNamespace, Name: callbackSecret},
+		Data:       map[string][]byte{callbackSecretKey: []byte("whsec_" + base64.StdEncoding.EncodeToString(random))},
+	}
+	if err := c.client.Create(ctx, secret); err != nil && !apierrors.IsAlreadyExists(err) {
+		return fmt.Errorf("Secret %s/%s for callbacks: %w", secret.Namespace, secret.Name, err)
+	}
+	return nil
+}
+
+// get is the key for a namespace's callbacks.
+func (c *callbackKeys) get(ctx context.Context, namespace string) ([]byte, error) {
+	c.mu.Lock()
+	known, ok := c.known[namespace]
+	c.mu.Unlock()
+	if ok && time.Since(known.read) < callbackKeysFor {
+		return known.key, nil
+	}
+	key, err := c.read(ctx, namespace)
+	if apierrors.IsNotFound(err) {
+		key, err = c.read(ctx, eventing.SystemNamespace)
+	}
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.known[namespace] = callbackKey{key, time.Now()}
+	return key, nil
+}
+
+func (c *callbackKeys) read(ctx context.Context, namespace string) ([]byte, error) {
+	var secret corev1.Secret
+	if err := c.client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: callbackSecret}, &secret); err != nil {
+		return nil, fmt.Errorf("Secret %s/%s for callbacks: %w", namespace, callbackSecret, err)
+	}
+	key := secret.Data[callbackSecretKey]
+	if len(key) == 0 {
+		return nil, fmt.Errorf("Secret %s/%s for callbacks: it has no %q, or an empty one", namespace, callbackSecret, callbackSecretKey)
+	}
+	return key, nil
+}

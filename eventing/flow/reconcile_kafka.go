@@ -1,0 +1,89 @@
+package flow
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	messagingv1beta1 "ebb.dev/ebb/crds/messaging/v1beta1"
+	"ebb.dev/ebb/eventing/broker"
+	"ebb.dev/ebb/eventing/handed"
+	"ebb.dev/ebb/eventing/log/placed"
+	"ebb.dev/ebb/eventing/model"
+	"ebb.dev/ebb/eventing/policy"
+	"ebb.dev/ebb/eventing/status"
+)
+
+// Kafka is what KafkaChannels need besides; without it they are not served.
+type Kafka struct {
+	// Handed is theirs alone: an InMemoryChannel may have the same name.
+	Handed   *handed.Memory
+	Settings broker.Settings
+	Placer   broker.Placer
+}
+
+// lookAtKafka is how soon a KafkaChannel that is well is looked at again: the Secret may have changed.
+const lookAtKafka = time.Minute
+
+// KafkaChannel reconciles one KafkaChannel.
+func (r *Reconciler) KafkaChannel(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
+	var c messagingv1beta1.KafkaChannel
+	if err := r.Client.Get(ctx, request.NamespacedName, &c); client.IgnoreNotFound(err) != nil {
+		return ctrl.Result{}, fmt.Errorf("read KafkaChannel %s: %w", request, err)
+	} else if err != nil || c.DeletionTimestamp != nil {
+		return ctrl.Result{}, r.Kafka.Handed.DropStream(ctx, model.Channel, request.NamespacedName, "")
+	}
+	stream := KafkaStreamOf(&c, r.ClusterDomain)
+	if err := r.Kafka.Handed.DropStream(ctx, model.Channel, request.NamespacedName, stream.ID); err != nil {
+		return ctrl.Result{}, err
+	}
+	in := KafkaChannelInput{Channel: &c}
+	in.ClusterDomain, in.Now = r.ClusterDomain, r.Clock.Now()
+	var err error
+	if in.Applied, err = r.Policies.To(ctx, policy.TargetOf(kafkaChannelKind.GroupKind(), &c)); err != nil {
+		return ctrl.Result{}, fmt.Errorf("KafkaChannel %s: %w", request, err)
+	}
+	if in.Settings, in.Config = r.Kafka.Settings.ConfigMap(ctx, KafkaConfig); in.Config == nil {
+		in.Topic, in.Config = TopicOf(&c, in.Settings)
+	}
+	if in.Config == nil {
+		r.Kafka.Placer.Place(stream.ID, placed.Place{Cluster: in.Settings.Cluster, Topic: in.Topic})
+		in.Stored = r.Kafka.Handed.EnsureStream(ctx, stream)
+	}
+	placeholder, route := KafkaExposureOf(&c, r.Gateway, r.ClusterDomain)
+	in.Exposed = r.Exposer.Channel(ctx, placeholder, route)
+	in.Reached, in.Why = r.reached(ctx, request.NamespacedName)
+	in.DeadLetter = r.Resolver.DeadLetters(ctx, c.Spec.Delivery, c.Namespace)
+	if err := r.Exposer.Subscribers(ctx, in.DeadLetter.Service); err != nil {
+		return ctrl.Result{}, fmt.Errorf("KafkaChannel %s: %w", request, err)
+	}
+	if in.Subscriptions, err = r.subscriptionsOf(ctx, &c, kafkaChannelKind); err != nil {
+		return ctrl.Result{}, fmt.Errorf("KafkaChannel %s: %w", request, err)
+	}
+	if err := status.Save(ctx, r.Client, &c, &c.Status, DecideKafkaChannel(in)); err != nil {
+		return ctrl.Result{}, err
+	}
+	if in.Config != nil || in.Stored != nil || in.Exposed != nil || in.DeadLetter.Err != nil {
+		return ctrl.Result{RequeueAfter: lookAgain}, nil
+	}
+	return ctrl.Result{RequeueAfter: lookAtKafka}, nil
+}
+
+// kafkaConfigured are all KafkaChannels when their ConfigMap has changed.
+func (r *Reconciler) kafkaConfigured(ctx context.Context, o client.Object) []ctrl.Request {
+	if client.ObjectKeyFromObject(o) != KafkaConfig {
+		return nil
+	}
+	var list messagingv1beta1.KafkaChannelList
+	if err := r.Client.List(ctx, &list); err != nil {
+		return nil
+	}
+	out := make([]ctrl.Request, 0, len(list.Items))
+	for i := range list.Items {
+		out = append(out, ctrl.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])})
+	}
+	return out
+}
