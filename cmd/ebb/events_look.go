@@ -185,7 +185,11 @@ func writeTriggers(w io.Writer, triggers []broker.TriggerState) error {
 	table := newTable(w)
 	fmt.Fprintln(table, "NAMESPACE\tTRIGGER\tSTATE\tMATCHED\tDELIVERED\tRETRIED\tDEAD\tLAG\tLAST FAILURE")
 	for _, t := range triggers {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\n", t.Namespace, t.Name, triggerStateOf(t), t.Matched, t.Delivered, t.Retried, t.Dead, t.Lag, lastFailure(t))
+		name := t.Name
+		if t.Partition != nil {
+			name += fmt.Sprintf(" partition %d", *t.Partition)
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\n", t.Namespace, name, triggerStateOf(t), t.Matched, t.Delivered, t.Retried, t.Dead, t.Lag, lastFailure(t))
 	}
 	return table.Flush()
 }

@@ -75,6 +75,9 @@ func (s *stream) pass(ctx context.Context, from log.Position, group []*reader) e
 	if err != nil {
 		return err
 	}
+	for _, r := range group {
+		r.missed(oldest)
+	}
 	if end := max(next, 1) - 1; from >= end || oldest > end {
 		// Nothing is stored past the reader: it goes on from the end, and joins unless the follower has gone further in the meantime.
 		s.close(group, end)

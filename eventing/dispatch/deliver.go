@@ -94,7 +94,7 @@ func (j *job) enter(stage position.Stage, made *event.Event) step {
 
 // leave stores an event that its stream does not have, so that the stage goes on from here after a restart.
 func (r *reader) leave(j job) ending {
-	if j.item.Stage == position.Subscriber || j.item.Ref != 0 || j.made == nil {
+	if j.item.Stage == position.Subscriber || j.item.Ref != 0 || j.made == nil || r.replay != nil {
 		return ending{item: j.item, made: j.made}
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(j.ctx), storeTime)
@@ -124,7 +124,7 @@ func (r *reader) toSubscriber(j *job) step {
 	switch outcome {
 	case decide.Delivered, decide.Replied:
 		r.count(func(s *stats) {
-			s.delivered++
+			s.taken(r.events[j.item.Position].stored, r.d.Clock.Now())
 			if answer.Malformed {
 				s.malformed++
 			}
@@ -214,7 +214,7 @@ func (r *reader) toReply(j *job) step {
 	}
 	outcome := decide.Judge(answer.Status, false)
 	if outcome == decide.Delivered {
-		r.count(func(s *stats) { s.replied++ })
+		r.count(func(s *stats) { s.replied, s.repliedAt = s.replied+1, r.d.Clock.Now() })
 		return finished
 	}
 	// The original is needed only if this was the last attempt, but it has to be at hand before the count goes up.
@@ -229,6 +229,8 @@ func (r *reader) toReply(j *job) step {
 func (r *reader) accept(j *job, reply *event.Event) (a send.Answer, interrupted bool) {
 	ctx, cancel := context.WithTimeout(j.ctx, r.timeout(j.spec))
 	defer cancel()
+	span := r.span(j, reply, string(j.spec.Stream), r.d.Clock.Now())
+	defer func() { r.endSpan(span, reply, a) }()
 	err := r.d.Accept(ctx, j.spec.Stream, reply)
 	switch {
 	case err == nil:
@@ -260,7 +262,7 @@ func (r *reader) toDeadLetter(j *job) step {
 	}
 	outcome := decide.Judge(answer.Status, false)
 	if outcome == decide.Delivered {
-		r.count(func(s *stats) { s.deadSink++ })
+		r.count(func(s *stats) { s.end(j.item.Position, dead, ToSink, r.d.Clock.Now()) })
 		return finished
 	}
 	if r.again(j, outcome, answer) {
@@ -276,25 +278,27 @@ func (r *reader) toShelf(j *job) step {
 	if dead == nil {
 		return step
 	}
-	if _, err := r.store(j.ctx, DeadStream(r.id), dead); err != nil {
+	if _, err := r.store(j.ctx, r.shelf(), dead); err != nil {
 		r.warn("dead event cannot be stored, tried again", j.item, err)
 		return r.later(j)
 	}
-	r.count(func(s *stats) { s.deadKept++ })
-	r.d.Logger.Warn("event given up", "reader", j.spec.Key, "source", dead.Source(), "id", dead.ID(), "list", DeadStream(r.id))
+	r.count(func(s *stats) { s.end(j.item.Position, dead, ToList, r.d.Clock.Now()) })
+	r.d.Logger.Warn("event given up", "reader", j.spec.Key, "source", dead.Source(), "id", dead.ID(), "list", r.shelf())
 	return finished
 }
 
 // attempt sends an event once. An attempt that was broken off as the reader ended counts for nothing.
 func (r *reader) attempt(j *job, e *event.Event, to model.Destination, wantReply bool) (a send.Answer, interrupted bool) {
 	begun := r.d.Clock.Now()
+	span := r.span(j, e, to.URL, begun)
 	a = r.d.Sender.Send(j.ctx, send.Request{
-		Event: decide.Outgoing(e), To: to, Structured: j.spec.Delivery.Structured, WantReply: wantReply, Timeout: r.timeout(j.spec),
+		Event: decide.Outgoing(e), To: to, Structured: j.spec.Delivery.Structured, WantReply: wantReply, Timeout: r.timeout(j.spec), Trace: span.Context(),
 	})
+	r.endSpan(span, e, a)
 	if a.Status == decide.NoAnswer && j.ctx.Err() != nil {
 		return a, true
 	}
-	r.count(func(s *stats) { s.observe(r.d.Clock.Since(begun)) })
+	r.count(func(s *stats) { observe(&s.attempts, r.d.Clock.Since(begun)) })
 	return a, false
 }
 
@@ -347,7 +351,7 @@ func (r *reader) get(ctx context.Context, stream model.StreamID, p log.Position)
 // unread says what follows when an event could not be read.
 func (r *reader) unread(j *job, err error) step {
 	if errors.Is(err, errGone) {
-		r.count(func(s *stats) { s.lost++ })
+		r.count(func(s *stats) { s.end(j.item.Position, nil, Nowhere, r.d.Clock.Now()) })
 		r.d.Logger.Error("event lost before it was delivered", "reader", j.spec.Key, "stream", j.spec.Stream, "position", j.item.Position,
 			"stage", j.item.Stage, "error", err)
 		return finished
@@ -390,7 +394,7 @@ func (r *reader) store(ctx context.Context, stream model.StreamID, e *event.Even
 func (r *reader) sideOf(id model.StreamID) model.Stream {
 	spec := r.current()
 	s := model.Stream{ID: id, Kind: spec.Kind, Key: spec.Key}
-	if id == DeadStream(r.id) {
+	if id == r.shelf() {
 		s.Limits = r.d.DeadLimits
 	}
 	return s

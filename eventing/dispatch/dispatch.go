@@ -17,6 +17,7 @@ import (
 	"ebb.dev/ebb/eventing/dispatch/send"
 	"ebb.dev/ebb/eventing/log"
 	"ebb.dev/ebb/eventing/model"
+	"ebb.dev/ebb/eventing/trace"
 )
 
 // Sender carries an event to a destination once; *send.Sender is one.
@@ -32,6 +33,8 @@ type Options struct {
 	Accept func(ctx context.Context, stream model.StreamID, events ...*event.Event) error
 	Clock  clock.WithDelayedExecution
 	Logger *slog.Logger
+	// Tracer makes a span of each attempt; nil makes none.
+	Tracer *trace.Tracer
 	// Registerer gets the metrics; nil registers none.
 	Registerer prometheus.Registerer
 
@@ -100,12 +103,14 @@ type Dispatcher struct {
 	mu      sync.RWMutex
 	streams map[model.StreamID]*stream
 	readers map[model.ReaderID]*reader
+	// replays are those under way, by the reader that they are for.
+	replays map[model.ReaderID]*reader
 	// run is set while Run runs.
 	run     context.Context
 	stopped bool
 
-	// followers are the goroutines that read the log.
-	followers sync.WaitGroup
+	// followers are the goroutines that read the log, replaying those that wait for a replay.
+	followers, replaying sync.WaitGroup
 }
 
 // New is a Dispatcher without readers. It panics if the metrics are registered already.
@@ -116,6 +121,7 @@ func New(o Options) *Dispatcher {
 		random:  rand.Float64,
 		streams: map[model.StreamID]*stream{},
 		readers: map[model.ReaderID]*reader{},
+		replays: map[model.ReaderID]*reader{},
 	}
 	d.keeper = newKeeper(d)
 	if o.Registerer != nil {
@@ -186,6 +192,7 @@ func (d *Dispatcher) upsert(ctx context.Context, spec model.Reader) error {
 		return d.add(ctx, spec)
 	default:
 		old.change(spec)
+		d.changeReplay(spec)
 		return nil
 	}
 }
@@ -225,6 +232,7 @@ func (d *Dispatcher) Remove(ctx context.Context, id model.ReaderID) error {
 }
 
 func (d *Dispatcher) remove(ctx context.Context, r *reader) error {
+	d.dropReplay(r.id)
 	r.retire()
 	d.detach(r)
 	r.forgotten()
@@ -281,6 +289,7 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	<-ctx.Done()
 	d.close()
 	d.followers.Wait()
+	d.replaying.Wait()
 	readers := d.all()
 	for _, r := range readers {
 		r.close()

@@ -437,11 +437,11 @@ func TestMetricsSayWhatBecameOfEvents(t *testing.T) {
 		}
 	}
 	want := map[string]float64{
-		"ebb_events_reader_matched_total": 3, "ebb_events_reader_delivered_total": 2, "ebb_events_reader_retried_total": 0,
-		"ebb_events_reader_replied_total": 0, "ebb_events_reader_dead_total sink": 0, "ebb_events_reader_dead_total list": 1,
-		"ebb_events_reader_dropped_total expired_reply": 0, "ebb_events_reader_dropped_total malformed_reply": 0,
-		"ebb_events_reader_dropped_total lost_event": 0, "ebb_events_reader_in_flight": 0, "ebb_events_reader_open": 0,
-		"ebb_events_reader_lag_positions": 0, "ebb_events_reader_lag_seconds": 0, "ebb_events_reader_attempt_seconds": 3,
+		"ebb_event_reader_matched_total": 3, "ebb_event_reader_filtered_total": 0, "ebb_event_reader_replayed_total": 0, "ebb_event_reader_paused": 0, "ebb_event_reader_delivery_latency_seconds": 2, "ebb_event_reader_delivered_total": 2, "ebb_event_reader_retried_total": 0,
+		"ebb_event_reader_replied_total": 0, "ebb_event_reader_dead_total sink": 0, "ebb_event_reader_dead_total list": 1,
+		"ebb_event_reader_dropped_total expired_reply": 0, "ebb_event_reader_dropped_total malformed_reply": 0,
+		"ebb_event_reader_dropped_total lost_event": 0, "ebb_event_reader_in_flight_deliveries": 0, "ebb_event_reader_open_events": 0,
+		"ebb_event_reader_lag_positions": 0, "ebb_event_reader_lag_seconds": 0, "ebb_event_reader_attempt_duration_seconds": 3,
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %v\nwant %v", got, want)

@@ -11,10 +11,15 @@ import (
 	"ebb.dev/ebb/eventing/dispatch/position"
 	"ebb.dev/ebb/eventing/log"
 	"ebb.dev/ebb/eventing/model"
+	"ebb.dev/ebb/eventing/partition"
 )
 
-// DeadStream is where a reader's dead events are kept, with why they died (knativeerrordest, -code, -data), when no sink took them.
-func DeadStream(id model.ReaderID) model.StreamID { return "dead/" + model.StreamID(id) }
+// DeadStream is where a reader's dead events are kept, with why they died (knativeerrordest, -code, -data), when no sink took them. The readers of a
+// stream's partitions have one list.
+func DeadStream(id model.ReaderID) model.StreamID {
+	base, _ := partition.Of(id)
+	return "dead/" + model.StreamID(base)
+}
 
 // sideStream is where events are kept that a reader has to send and that its stream does not have: replies and dead letters to be retried.
 func sideStream(id model.ReaderID) model.StreamID { return "side/" + model.StreamID(id) }

@@ -20,6 +20,9 @@ type reader struct {
 	id     model.ReaderID
 	stream *stream
 
+	// replay is that of a reader which delivers again what another has had; nil in all others.
+	replay *replay
+
 	// workers are the deliveries under way. None is added once closed is set.
 	workers sync.WaitGroup
 	keeping keeping
@@ -62,7 +65,7 @@ type cached struct {
 func newReader(d *Dispatcher, s *stream, spec model.Reader, w *position.Window) *reader {
 	r := &reader{d: d, id: spec.ID, stream: s, spec: spec, window: w, behind: true}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
-	r.stats.first = w.Scanned()
+	r.stats.first, r.stats.ends.since = w.Scanned(), w.Low()
 	for _, it := range w.Items() {
 		r.asideAt = max(r.asideAt, it.Ref)
 	}
@@ -136,7 +139,7 @@ func (r *reader) scanned() log.Position {
 func (r *reader) place(head log.Position) (joined bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.behind = r.window.Scanned() < head
+	r.behind = r.window.Scanned() < head || r.replay != nil
 	return !r.behind
 }
 
@@ -144,6 +147,9 @@ func (r *reader) place(head log.Position) (joined bool) {
 func (r *reader) joins(head log.Position) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.replay != nil {
+		return r.over()
+	}
 	if r.behind && r.window.Scanned() >= head {
 		r.behind = false
 	}
@@ -160,11 +166,11 @@ func (r *reader) hungry() bool {
 // room waits until half of the window is free, so that a pass is worth its while; but where the rest waits for retries, and nothing is left to
 // deliver in the meantime, any room will do. r.mu is held.
 func (r *reader) room() bool {
-	if !r.behind || r.closed {
+	if !r.behind || r.closed || r.over() {
 		return false
 	}
 	open := r.window.Open()
-	return open <= r.d.Window/2 || (open < r.d.Window && r.window.Ready(r.d.Clock.Now(), 1) == 0)
+	return open <= r.size()/2 || (open < r.size() && r.window.Ready(r.d.Clock.Now(), 1) == 0)
 }
 
 // passes asks the filter.
@@ -182,7 +188,7 @@ func (r *reader) offer(record log.Record, before log.Position) {
 		return
 	}
 	r.window.Advance(before)
-	if r.window.Open() >= r.d.Window {
+	if r.window.Open() >= r.size() {
 		r.behind = true
 		return
 	}
@@ -193,12 +199,13 @@ func (r *reader) offer(record log.Record, before log.Position) {
 func (r *reader) take(record log.Record, passed bool) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	defer r.finish()
 	switch {
-	case !r.behind || r.closed:
+	case !r.behind || r.closed || r.beyond(record.Position):
 		return false
 	case !passed:
 		r.window.Advance(record.Position)
-	case r.window.Open() >= r.d.Window:
+	case r.window.Open() >= r.size():
 		return false
 	default:
 		r.admit(record)
@@ -213,6 +220,7 @@ func (r *reader) skip(to log.Position) {
 	if r.behind {
 		r.window.Advance(to)
 		r.d.keeper.changed(r)
+		r.finish()
 	}
 }
 
@@ -433,6 +441,7 @@ func (r *reader) settle(e ending) {
 	if e.done {
 		r.window.Done(p)
 		r.drop(p)
+		r.finish()
 	} else {
 		r.window.Again(e.item)
 		r.asideAt = max(r.asideAt, e.item.Ref)

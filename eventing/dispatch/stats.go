@@ -11,11 +11,17 @@ import (
 // stats count what a reader did since the process began.
 type stats struct {
 	matched, delivered, retried, replied, deadSink, deadKept, lost, expired, malformed uint64
-	latency                                                                            *histogram
-	failure                                                                            failure
+	// replayed are deliveries of replays.
+	replayed uint64
+	// deliveredAt, repliedAt and deadAt are when that happened last.
+	deliveredAt, repliedAt, deadAt time.Time
+	// attempts are how long attempts take, latency is from storing an event to its being taken.
+	attempts, latency *histogram
+	failure           failure
 	// first is where counting began.
 	first log.Position
 	rate  rate
+	ends  ends
 }
 
 // failure is the last attempt that failed.
@@ -64,11 +70,12 @@ type histogram struct {
 	sum     float64
 }
 
-func (s *stats) observe(d time.Duration) {
-	if s.latency == nil {
-		s.latency = &histogram{}
+// observe counts a duration in a histogram, which is made if need be.
+func observe(to **histogram, d time.Duration) {
+	if *to == nil {
+		*to = &histogram{}
 	}
-	h, seconds := s.latency, d.Seconds()
+	h, seconds := *to, d.Seconds()
 	h.count++
 	h.sum += seconds
 	for i, bound := range bounds {
@@ -77,6 +84,23 @@ func (s *stats) observe(d time.Duration) {
 			return
 		}
 	}
+}
+
+// taken counts an event that the subscriber took, and how long after it was stored, if that is known.
+func (s *stats) taken(stored, now time.Time) {
+	s.delivered++
+	s.deliveredAt = now
+	if !stored.IsZero() {
+		observe(&s.latency, max(now.Sub(stored), 0))
+	}
+}
+
+func (h *histogram) copy() *histogram {
+	if h == nil {
+		return nil
+	}
+	c := *h
+	return &c
 }
 
 // cumulative is the histogram as Prometheus counts.
@@ -104,11 +128,17 @@ type Reader struct {
 	Oldest time.Time
 	// NextAttempt is when the next retry is due; zero if none is.
 	NextAttempt time.Time
-	// Behind says that the reader catches up from the log; Paused that nothing is delivered.
-	Behind, Paused bool
+	// Behind says that the reader catches up from the log. Paused and Nowhere say why nothing is delivered: it was asked for, or there is
+	// no subscriber.
+	Behind, Paused, Nowhere bool
+	// Subscriber, Reply and DeadLetter are the URLs that things are sent to; empty is none.
+	Subscriber, Reply, DeadLetter string
 	// Counts since the process began. Dead letters went to the sink, or to the reader's list of dead events. Expired are replies without a
 	// hop left, Malformed replies that were no events, Lost events that the log did not keep.
-	Matched, Delivered, Retried, Replied, DeadSink, DeadKept, Expired, Malformed, Lost uint64
+	// Filtered did not pass the filter, Replayed were taken again in replays.
+	Matched, Filtered, Delivered, Retried, Replied, DeadSink, DeadKept, Expired, Malformed, Lost, Replayed uint64
+	// MatchedAt and so on are when that happened last; zero if it has not.
+	MatchedAt, DeliveredAt, RepliedAt, DeadAt time.Time
 	// Failed* are of the last attempt that failed; FailedStatus is 0 if there was no answer.
 	FailedAt     time.Time
 	FailedStatus int
@@ -153,11 +183,17 @@ func (r *reader) snapshot() Reader {
 	s := Reader{
 		ID: r.id, Kind: r.spec.Kind, Key: r.spec.Key, Stream: r.stream.id,
 		Low: low, Scanned: r.window.Scanned(), Head: log.Position(r.stream.head.Load()),
-		Open: r.window.Open(), InFlight: r.window.InFlight(), Behind: r.behind, Paused: r.spec.Paused || r.spec.Subscriber.URL == "",
+		Open: r.window.Open(), InFlight: r.window.InFlight(), Behind: r.behind, Paused: r.spec.Paused, Nowhere: r.spec.Subscriber.URL == "",
+		Subscriber: r.spec.Subscriber.URL, Reply: r.spec.Reply.URL, DeadLetter: r.spec.Delivery.DeadLetter.URL,
 		Matched: n.matched, Delivered: n.delivered, Retried: n.retried, Replied: n.replied, DeadSink: n.deadSink, DeadKept: n.deadKept,
 		Expired: n.expired, Malformed: n.malformed, Lost: n.lost,
 		FailedAt: n.failure.At, FailedStatus: n.failure.Status, FailedText: n.failure.Text, Rate: n.rate.perSecond(now),
 	}
+	// Positions are dense but for gaps that are rare.
+	if looked := max(s.Scanned, n.first) - n.first; uint64(looked) > n.matched {
+		s.Filtered = uint64(looked) - n.matched
+	}
+	s.Replayed, s.MatchedAt, s.DeliveredAt, s.RepliedAt, s.DeadAt = n.replayed, n.rate.at, n.deliveredAt, n.repliedAt, n.deadAt
 	if s.Open > 0 {
 		s.Oldest = r.events[low+1].stored
 	}

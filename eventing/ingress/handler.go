@@ -19,6 +19,7 @@ import (
 
 	"ebb.dev/ebb/eventing/log"
 	"ebb.dev/ebb/eventing/model"
+	"ebb.dev/ebb/eventing/trace"
 )
 
 // Options say what the ingress works on, and its bounds. Log and Streams are needed.
@@ -35,8 +36,12 @@ type Options struct {
 	// RetryAfter is what a 503 asks for; a second by default.
 	RetryAfter time.Duration
 	Metrics    prometheus.Registerer
-	Logger     *slog.Logger
-	Now        func() time.Time
+	// Senders hears who sent what has been taken; nil tells nobody.
+	Senders Senders
+	// Tracer makes spans of what is accepted and stored; nil makes none.
+	Tracer *trace.Tracer
+	Logger *slog.Logger
+	Now    func() time.Time
 }
 
 func (o Options) withDefaults() Options {
@@ -62,6 +67,12 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
+// Senders count who sends where.
+type Senders interface {
+	// Sent counts an event that a stream has taken from a source. It must not block.
+	Sent(stream model.StreamID, source string, at time.Time)
+}
+
 // Handler answers requests.
 type Handler struct {
 	options Options
@@ -78,7 +89,7 @@ var _ http.Handler = (*Handler)(nil)
 
 // New makes an ingress.
 func New(o Options) *Handler {
-	return &Handler{options: o.withDefaults(), metrics: newMetrics(o.Metrics)}
+	return &Handler{options: o.withDefaults(), metrics: newMetrics(o.Metrics, o.Streams)}
 }
 
 // refusal is an answer other than 202.
@@ -109,7 +120,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	stream, err := h.find(r)
 	var events, size int
 	if err == nil {
-		events, size, err = h.take(w, r, stream)
+		events, size, err = h.take(w, r, stream, began)
 	}
 	if err != nil {
 		h.refused(w, r, stream, err)
@@ -133,20 +144,28 @@ func (h *Handler) find(r *http.Request) (model.Stream, error) {
 	}
 	namespace, name, ok := strings.Cut(strings.Trim(r.URL.Path, "/"), "/")
 	if namespace == "" {
-		return model.Stream{}, refuse(http.StatusNotFound, "host %s is no Channel's, and the path names no Broker: use /NAMESPACE/NAME", r.Host)
+		return model.Stream{}, h.unknown("host %s is no Channel's, and the path names no Broker: use /NAMESPACE/NAME", r.Host)
 	}
 	if !ok || name == "" || strings.Contains(name, "/") {
 		return model.Stream{}, refuse(http.StatusBadRequest, "path %s is not /NAMESPACE/NAME", r.URL.Path)
 	}
 	s, ok := h.options.Streams.Broker(model.Key{Namespace: namespace, Name: name})
 	if !ok {
-		return model.Stream{}, refuse(http.StatusNotFound, "there is no Broker %s in namespace %s, or it is not ready yet", name, namespace)
+		return model.Stream{}, h.unknown("there is no Broker %s in namespace %s, or it is not ready yet", name, namespace)
 	}
 	return s, nil
 }
 
+// unknown refuses what there is not: for good, unless streams that were there before a restart have still to come.
+func (h *Handler) unknown(format string, args ...any) error {
+	if !h.options.Streams.Settled() {
+		return refuse(http.StatusServiceUnavailable, format+"; not all are known yet after a restart", args...)
+	}
+	return refuse(http.StatusNotFound, format, args...)
+}
+
 // take reads a request and stores its events.
-func (h *Handler) take(w http.ResponseWriter, r *http.Request, s model.Stream) (events, size int, err error) {
+func (h *Handler) take(w http.ResponseWriter, r *http.Request, s model.Stream, began time.Time) (events, size int, err error) {
 	most := s.Limits.Event
 	if most <= 0 {
 		most = h.options.EventBytes
@@ -177,10 +196,15 @@ func (h *Handler) take(w http.ResponseWriter, r *http.Request, s model.Stream) (
 	case err != nil:
 		return 0, 0, &refusal{code: http.StatusBadRequest, err: err}
 	}
-	for _, e := range parsed {
-		trace(e, r.Header)
+	span := h.accepting(r.Header, s, parsed, began)
+	err = h.store(r.Context(), s, 1, parsed, span)
+	h.end(span, err)
+	if err == nil && h.options.Senders != nil {
+		for _, e := range parsed {
+			h.options.Senders.Sent(s.ID, e.Source(), began)
+		}
 	}
-	return len(parsed), len(body), h.store(r.Context(), s, 1, parsed)
+	return len(parsed), len(body), err
 }
 
 func read(w http.ResponseWriter, r *http.Request, most int64) ([]byte, error) {
@@ -221,7 +245,7 @@ func (h *Handler) reserve(s model.Stream, n int64) (func(), error) {
 }
 
 // store stamps events and appends them. spend is how many hops entering a Broker takes.
-func (h *Handler) store(ctx context.Context, s model.Stream, spend int32, events []*event.Event) error {
+func (h *Handler) store(ctx context.Context, s model.Stream, spend int32, events []*event.Event, below trace.Span) error {
 	if s.Kind == model.Broker {
 		now := h.options.Now()
 		for _, e := range events {
@@ -233,7 +257,9 @@ func (h *Handler) store(ctx context.Context, s model.Stream, spend int32, events
 	if len(events) == 0 {
 		return nil
 	}
+	span := h.storing(s, events, below)
 	_, err := h.options.Log.Append(ctx, s.ID, events...)
+	h.end(span, err)
 	return err
 }
 
@@ -257,7 +283,7 @@ func (h *Handler) Accept(ctx context.Context, id model.StreamID, events ...*even
 		return fmt.Errorf("%w: %w", log.ErrUnavailable, err)
 	}
 	defer release()
-	if err := h.store(ctx, s, 0, events); err != nil {
+	if err := h.store(ctx, s, 0, events, trace.Span{}); err != nil {
 		return err
 	}
 	h.metrics.accepted(s, len(events), size, h.options.Now().Sub(began))

@@ -323,3 +323,34 @@ ebb_event_ingress_requests_total{code="404",kind="",name="",namespace=""} 1
 		t.Errorf("%d series of a Broker that is gone", n)
 	}
 }
+
+// What was there before a restart must not be denied while it has not been brought back.
+func TestAfterARestartWhatIsNotKnownYetMayBeTriedAgain(t *testing.T) {
+	r := &Registry{}
+	r.Expect("broker.1", "broker.2")
+	h := New(Options{Streams: r})
+	ask := func() int {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/default/late", nil))
+		if w.Code == http.StatusServiceUnavailable && w.Header().Get("Retry-After") == "" {
+			t.Error("no word when to try again")
+		}
+		return w.Code
+	}
+	if got := ask(); got != http.StatusServiceUnavailable {
+		t.Errorf("nothing has come: %d", got)
+	}
+	r.Set(model.Stream{ID: "broker.1"})
+	if got := ask(); got != http.StatusServiceUnavailable {
+		t.Errorf("one is missing: %d", got)
+	}
+	r.Delete("broker.2")
+	if got := ask(); got != http.StatusNotFound {
+		t.Errorf("all has come or gone: %d", got)
+	}
+	r.Expect("broker.3")
+	r.Settle()
+	if got := ask(); got != http.StatusNotFound {
+		t.Errorf("the time for it is over: %d", got)
+	}
+}

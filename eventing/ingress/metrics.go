@@ -20,7 +20,7 @@ type metrics struct {
 // streamLabels name a stream.
 var streamLabels = []string{"kind", "namespace", "name"}
 
-func newMetrics(r prometheus.Registerer) *metrics {
+func newMetrics(r prometheus.Registerer, streams Streams) *metrics {
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "ebb", Subsystem: "event_ingress", Name: name, Help: help},
 			append(append([]string(nil), streamLabels...), labels...))
@@ -30,14 +30,35 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		events:   counter("events_total", "Events accepted."),
 		bytes:    counter("bytes_total", "Bytes of the bodies of accepted requests."),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Namespace: "ebb", Subsystem: "event_ingress", Name: "request_seconds", Help: "How long accepted requests take.",
+			Namespace: "ebb", Subsystem: "event_ingress", Name: "request_duration_seconds", Help: "How long accepted requests take.",
 			Buckets: []float64{.0001, .0005, .001, .005, .01, .05, .1, .5, 1, 5},
 		}, streamLabels),
 	}
 	if r != nil {
 		r.MustRegister(m.requests, m.events, m.bytes, m.seconds)
+		if all, ok := streams.(interface{ All() []model.Stream }); ok {
+			r.MustRegister(info{all})
+		}
 	}
 	return m
+}
+
+// infoDesc leads from the label stream of other metrics to names.
+var infoDesc = prometheus.NewDesc("ebb_event_stream_info", "Streams of the log, and the Brokers and Channels that they are; always 1.", append([]string{"stream"}, streamLabels...), nil)
+
+// info is a collector of all streams.
+type info struct {
+	streams interface{ All() []model.Stream }
+}
+
+// Describe implements prometheus.Collector.
+func (i info) Describe(ch chan<- *prometheus.Desc) { ch <- infoDesc }
+
+// Collect implements prometheus.Collector.
+func (i info) Collect(ch chan<- prometheus.Metric) {
+	for _, s := range i.streams.All() {
+		ch <- prometheus.MustNewConstMetric(infoDesc, prometheus.GaugeValue, 1, append([]string{string(s.ID)}, labels(s)...)...)
+	}
 }
 
 func labels(s model.Stream) []string {

@@ -3,6 +3,7 @@ package ingress
 import (
 	"maps"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -18,12 +19,17 @@ type Streams interface {
 	Host(host string) (model.Stream, bool)
 	// Stream finds a stream.
 	Stream(id model.StreamID) (model.Stream, bool)
+	// Settled reports whether what is not found does not exist; otherwise it may come yet.
+	Settled() bool
 }
 
 // Registry is Streams that are set one by one. Looking up takes no lock. The zero value is empty.
 type Registry struct {
 	mu      sync.Mutex
 	current atomic.Pointer[snapshot]
+	// coming are streams that were said to come and have not yet; unsettled says that there are some.
+	coming    map[model.StreamID]struct{}
+	unsettled atomic.Bool
 }
 
 var _ Streams = (*Registry)(nil)
@@ -35,6 +41,40 @@ type snapshot struct {
 	hosts   map[string]model.StreamID
 }
 
+// Expect says which streams are about to be set, after a start. Until all of them have been, or Settle is called, what is not found may come yet.
+func (r *Registry) Expect(ids ...model.StreamID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.coming = map[model.StreamID]struct{}{}
+	for _, id := range ids {
+		r.coming[id] = struct{}{}
+	}
+	r.came()
+}
+
+// Settle ends waiting for what was expected.
+func (r *Registry) Settle() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.coming = nil
+	r.unsettled.Store(false)
+}
+
+// Settled reports whether all has come that was expected.
+func (r *Registry) Settled() bool { return !r.unsettled.Load() }
+
+// came looks what of the expected there is by now. r.mu is held.
+func (r *Registry) came() {
+	if c := r.current.Load(); c != nil {
+		for id := range r.coming {
+			if _, has := c.streams[id]; has {
+				delete(r.coming, id)
+			}
+		}
+	}
+	r.unsettled.Store(len(r.coming) > 0)
+}
+
 // Set adds a stream or replaces it.
 func (r *Registry) Set(s model.Stream) {
 	r.change(func(streams map[model.StreamID]model.Stream) { streams[s.ID] = s })
@@ -42,7 +82,10 @@ func (r *Registry) Set(s model.Stream) {
 
 // Delete drops a stream: requests for it get 404 from now on.
 func (r *Registry) Delete(id model.StreamID) {
-	r.change(func(streams map[model.StreamID]model.Stream) { delete(streams, id) })
+	r.change(func(streams map[model.StreamID]model.Stream) {
+		delete(streams, id)
+		delete(r.coming, id)
+	})
 }
 
 // Replace sets all streams at once.
@@ -76,6 +119,9 @@ func (r *Registry) change(f func(map[model.StreamID]model.Stream)) {
 		}
 	}
 	r.current.Store(next)
+	if len(r.coming) > 0 || r.unsettled.Load() {
+		r.came()
+	}
 }
 
 // Broker finds a Broker by its name.
@@ -106,6 +152,15 @@ func (r *Registry) Stream(id model.StreamID) (model.Stream, bool) {
 	}
 	s, ok := c.streams[id]
 	return s, ok
+}
+
+// All are all streams, in no order.
+func (r *Registry) All() []model.Stream {
+	c := r.current.Load()
+	if c == nil {
+		return nil
+	}
+	return slices.Collect(maps.Values(c.streams))
 }
 
 // hostname is a request's host as streams have it.

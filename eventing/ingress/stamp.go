@@ -2,8 +2,6 @@ package ingress
 
 import (
 	"fmt"
-	"net/http"
-	"regexp"
 	"time"
 
 	"github.com/cloudevents/sdk-go/v2/event"
@@ -11,9 +9,6 @@ import (
 
 	"ebb.dev/ebb/eventing/extension"
 )
-
-// traceparent is what W3C Trace Context calls valid.
-var traceparent = regexp.MustCompile(`^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}`)
 
 // stamp sets what a Broker sets on an event that enters it. spend is how many hops entering takes: the dispatcher has already taken the one of
 // a reply. An event that has none left goes round in circles, and is refused.
@@ -28,16 +23,4 @@ func stamp(e *event.Event, spend int32, now time.Time) error {
 	e.SetExtension(extension.TTL, left)
 	e.SetExtension(extension.ArrivalTime, types.Timestamp{Time: now.UTC()})
 	return nil
-}
-
-// trace gives an event the trace of the request that brought it, unless it has one.
-func trace(e *event.Event, h http.Header) {
-	parent := h.Get("Traceparent")
-	if _, has := e.Extensions()[extension.TraceParent]; has || !traceparent.MatchString(parent) {
-		return
-	}
-	e.SetExtension(extension.TraceParent, parent)
-	if state := h.Get("Tracestate"); state != "" {
-		e.SetExtension(extension.TraceState, state)
-	}
 }

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -19,6 +20,7 @@ import (
 	"ebb.dev/ebb/eventing/ingress"
 	"ebb.dev/ebb/eventing/log"
 	"ebb.dev/ebb/eventing/model"
+	"ebb.dev/ebb/eventing/partition"
 )
 
 // The paths of the pages about events, below which come NAMESPACE/NAME and a page. `ebb events` reads them.
@@ -49,6 +51,8 @@ type Stored struct {
 type TriggerState struct {
 	Namespace string `json:"namespace"`
 	Name      string `json:"name"`
+	// Partition is the one that this is about, of a Trigger that reads a Kafka topic with several.
+	Partition *int32 `json:"partition,omitempty"`
 	Matched   uint64 `json:"matched"`
 	Delivered uint64 `json:"delivered"`
 	Retried   uint64 `json:"retried"`
@@ -322,17 +326,29 @@ func (p *eventPages) triggers(r *http.Request) (any, error) {
 			continue
 		}
 		lag, _ := p.readers.Backlog(reader.ID)
+		var part *int32
+		if _, n := partition.Of(reader.ID); n >= 0 {
+			part = &n
+		}
 		out = append(out, TriggerState{
-			Namespace: reader.Key.Namespace, Name: reader.Key.Name, Matched: reader.Matched, Delivered: reader.Delivered, Retried: reader.Retried,
+			Namespace: reader.Key.Namespace, Name: reader.Key.Name, Partition: part, Matched: reader.Matched, Delivered: reader.Delivered, Retried: reader.Retried,
 			Dead: reader.DeadSink + reader.DeadKept, DeadKept: reader.DeadKept, Lag: lag, Waiting: reader.Paused || reader.Nowhere, Paused: reader.Paused,
 			Oldest: moment(reader.Oldest), NextAttempt: moment(reader.NextAttempt),
 			FailedAt: moment(reader.FailedAt), FailedStatus: reader.FailedStatus, FailedText: reader.FailedText,
 		})
 	}
 	slices.SortFunc(out, func(a, b TriggerState) int {
-		return slices.Compare([]string{a.Namespace, a.Name}, []string{b.Namespace, b.Name})
+		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name), cmp.Compare(number32(a.Partition), number32(b.Partition)))
 	})
 	return out, nil
+}
+
+// number32 is a partition's number; -1 for none.
+func number32(n *int32) int32 {
+	if n == nil {
+		return -1
+	}
+	return *n
 }
 
 // moment is a time, or nil for none.

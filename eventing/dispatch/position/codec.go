@@ -10,8 +10,11 @@ import (
 	"ebb.dev/ebb/eventing/log"
 )
 
-// version begins every encoded state.
-const version = 1
+// version begins every encoded state; unbegun is that of states that do not say where their reader began.
+const (
+	version = 2
+	unbegun = 1
+)
 
 // most bounds what one state may hold open, so that a broken one cannot ask for all memory.
 const most = 1 << 20
@@ -19,11 +22,12 @@ const most = 1 << 20
 // ErrState says that a kept state cannot be read.
 var ErrState = errors.New("the reader's state is malformed")
 
-// Encode appends a state: a version, Scanned, then the open positions in two kinds of groups. A run is positions next to each other that
+// Encode appends a state: a version, Began, Scanned, then the open positions in two kinds of groups. A run is positions next to each other that
 // were never tried: distance from the one before, 2·length. A single is distance, 2·stage+1, failed attempts, due (milliseconds since 1970,
 // zero is at once) and Ref. All are unsigned varints.
 func (s State) Encode(b []byte) []byte {
 	b = append(b, version)
+	b = binary.AppendUvarint(b, uint64(s.Began))
 	b = binary.AppendUvarint(b, uint64(s.Scanned))
 	last := log.Position(0)
 	for i := 0; i < len(s.Items); {
@@ -64,11 +68,15 @@ func milliseconds(t time.Time) uint64 {
 
 // Decode reads what Encode wrote.
 func Decode(b []byte) (State, error) {
-	if len(b) == 0 || b[0] != version {
+	if len(b) == 0 || b[0] != version && b[0] != unbegun {
 		return State{}, fmt.Errorf("%w: unknown version", ErrState)
 	}
 	d := decoder{rest: b[1:]}
-	s := State{Scanned: log.Position(d.next())}
+	var s State
+	if b[0] == version {
+		s.Began = log.Position(d.next())
+	}
+	s.Scanned = log.Position(d.next())
 	last := log.Position(0)
 	for d.err == nil && len(d.rest) > 0 {
 		step := d.next()

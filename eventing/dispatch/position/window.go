@@ -56,8 +56,9 @@ type entry struct {
 // Window is a reader's place. It is not safe for concurrent use.
 type Window struct {
 	ordered bool
-	scanned log.Position
-	open    map[log.Position]*entry
+	// began is the position after which the reader began; zero if it began with the first, or nobody knows.
+	began, scanned log.Position
+	open           map[log.Position]*entry
 	// first and last are the ends of the list of open entries, in the order of their positions.
 	first, last *entry
 	// lanes hold the last entry of each lane of an ordered window.
@@ -70,7 +71,19 @@ type Window struct {
 
 // New is a window that needs nothing up to a position. An ordered window hands out one position of a lane at a time.
 func New(scanned log.Position, ordered bool) *Window {
-	return &Window{scanned: scanned, ordered: ordered}
+	return &Window{began: scanned, scanned: scanned, ordered: ordered}
+}
+
+// Began is the position after which the reader began; zero if it began with the first, or nobody knows.
+func (w *Window) Began() log.Position { return w.began }
+
+// Find is an open position as it stands, and whether it is handed out.
+func (w *Window) Find(p log.Position) (it Item, inFlight, open bool) {
+	e := w.open[p]
+	if e == nil {
+		return Item{}, false, false
+	}
+	return e.Item, e.status == flying, true
 }
 
 // Scanned is the position up to which everything was looked at.
@@ -272,7 +285,8 @@ func (w *Window) LowRef() log.Position {
 
 // State is what Encode kept.
 type State struct {
-	Scanned log.Position
+	// Began is what Window.Began says.
+	Began, Scanned log.Position
 	// Items are in the order of their positions.
 	Items []Item
 }
@@ -280,6 +294,7 @@ type State struct {
 // Restore is a window as a state describes it, nothing in flight. lane names an open position's lane, and may be nil unless ordered.
 func Restore(s State, ordered bool, lane func(log.Position) string) *Window {
 	w := New(s.Scanned, ordered)
+	w.began = s.Began
 	for _, it := range s.Items {
 		name := ""
 		if lane != nil {
@@ -291,4 +306,4 @@ func Restore(s State, ordered bool, lane func(log.Position) string) *Window {
 }
 
 // Snapshot is the window's state, what is in flight as if it were not.
-func (w *Window) Snapshot() State { return State{Scanned: w.scanned, Items: w.Items()} }
+func (w *Window) Snapshot() State { return State{Began: w.began, Scanned: w.scanned, Items: w.Items()} }

@@ -251,3 +251,17 @@ func FuzzDecode(f *testing.F) {
 		Restore(s, true, func(log.Position) string { return "" })
 	})
 }
+
+func TestStatesThatDoNotSayWhereTheyBeganAreRead(t *testing.T) {
+	old := []byte{unbegun, 7}
+	s, err := Decode(old)
+	if err != nil || s.Scanned != 7 || s.Began != 0 {
+		t.Errorf("%+v, %v", s, err)
+	}
+	w := New(3, false)
+	w.Add(5, "")
+	s, err = Decode(w.Snapshot().Encode(nil))
+	if err != nil || s.Began != 3 || Restore(s, false, nil).Began() != 3 {
+		t.Errorf("%+v, %v", s, err)
+	}
+}

@@ -16,7 +16,9 @@ import (
 
 	"github.com/cloudevents/sdk-go/v2/event"
 
+	"ebb.dev/ebb/eventing/extension"
 	"ebb.dev/ebb/eventing/model"
+	"ebb.dev/ebb/eventing/trace"
 )
 
 // Options say how to reach destinations. The zero value reaches every one directly.
@@ -38,6 +40,8 @@ type Request struct {
 	To    model.Destination
 	// Structured sends the event as one JSON document.
 	Structured bool
+	// Trace is what the receiver goes on from, in place of the context that the event carries; the zero value leaves that.
+	Trace trace.Context
 	// WantReply says to the receiver that its answer may be an event.
 	WantReply bool
 	// Timeout bounds the whole, the answer's body included; zero does not.
@@ -153,6 +157,13 @@ func (s *Sender) request(ctx context.Context, r Request) (*http.Request, error) 
 	header, body, err := encode(r.Event, r.Structured)
 	if err != nil {
 		return nil, err
+	}
+	if r.Trace.Parent != "" {
+		header.Set(extension.TraceParent, r.Trace.Parent)
+		header.Del(extension.TraceState)
+		if r.Trace.State != "" {
+			header.Set(extension.TraceState, r.Trace.State)
+		}
 	}
 	if r.WantReply {
 		header["Prefer"] = []string{"reply"}
