@@ -27,8 +27,11 @@ type Plan struct {
 
 // The beginnings of names that end with the UID of what they were made for.
 var (
-	streamsOf = []string{"broker.", "channel.", "dead/trigger.", "dead/subscription.", "side/trigger.", "side/subscription."}
-	readersOf = []string{"trigger.", "subscription."}
+	readersOf = []string{"trigger.", "subscription.", "apiserversource."}
+	streamsOf = []string{
+		"broker.", "channel.", "apiserversource.", "dead/trigger.", "dead/subscription.", "dead/apiserversource.",
+		"side/trigger.", "side/subscription.", "side/apiserversource.",
+	}
 )
 
 // uid is what an API server names objects by.

@@ -18,6 +18,7 @@ import (
 	messagingv1 "ebb.dev/ebb/crds/messaging/v1"
 	messagingv1alpha1 "ebb.dev/ebb/crds/messaging/v1alpha1"
 	messagingv1beta1 "ebb.dev/ebb/crds/messaging/v1beta1"
+	sourcesv1 "ebb.dev/ebb/crds/sources/v1"
 	"ebb.dev/ebb/eventing/log"
 	"ebb.dev/ebb/eventing/model"
 )
@@ -41,6 +42,7 @@ type Sweeper struct {
 var kinds = []schema.GroupVersionKind{
 	eventingv1.SchemeGroupVersion.WithKind("Broker"), eventingv1.SchemeGroupVersion.WithKind("Trigger"),
 	messagingv1.SchemeGroupVersion.WithKind("InMemoryChannel"), messagingv1.SchemeGroupVersion.WithKind("Subscription"),
+	sourcesv1.SchemeGroupVersion.WithKind("ApiServerSource"),
 	messagingv1beta1.SchemeGroupVersion.WithKind("KafkaChannel"), messagingv1alpha1.SchemeGroupVersion.WithKind("NatsJetStreamChannel"),
 }
 

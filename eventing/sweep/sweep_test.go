@@ -36,6 +36,8 @@ func TestOnlyWhatIsCertainlyGoneIsDropped(t *testing.T) {
 		"broker." + there:             {"trigger." + there, "trigger." + gone, "subscription." + gone, "other." + gone, "trigger.x", "replay/trigger." + gone},
 		"broker." + gone:              {"trigger." + gone},
 		"channel." + there:            {"subscription." + there},
+		"apiserversource." + gone:     {"apiserversource." + gone},
+		"apiserversource." + there:    {"apiserversource." + there},
 		"channel." + gone:             nil,
 		"dead/trigger." + there:       nil,
 		"dead/trigger." + gone:        nil,
@@ -48,7 +50,7 @@ func TestOnlyWhatIsCertainlyGoneIsDropped(t *testing.T) {
 		"broker." + gone + "#x":       nil,
 	}
 	want := Plan{
-		Streams: []model.StreamID{"broker." + gone, "channel." + gone, "dead/trigger." + gone, "dead/trigger." + gone + "#3", "side/subscription." + gone},
+		Streams: []model.StreamID{"apiserversource." + gone, "broker." + gone, "channel." + gone, "dead/trigger." + gone, "dead/trigger." + gone + "#3", "side/subscription." + gone},
 		Readers: []Reading{{"broker." + there, "subscription." + gone}, {"broker." + there, "trigger." + gone}},
 	}
 	if diff := cmp.Diff(want, Decide(kept, map[types.UID]bool{there: true})); diff != "" {

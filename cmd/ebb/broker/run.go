@@ -145,7 +145,9 @@ func (p *process) assemble(ctx context.Context) error {
 		return err
 	}
 	p.sender = send.New(send.Options{Route: through(p.Gateway, p.ClusterDomain), Token: p.tokens.Get})
-	p.ingress = ingress.New(ingress.Options{Log: p.noting(p.placed), Streams: p.streams, Metrics: p.registry, Logger: p.Log, Tracer: &p.tracer, Senders: &p.senders})
+	p.ingress = ingress.New(ingress.Options{
+		Log: p.noting(p.placed), Streams: p.streams, Metrics: p.registry, Logger: p.Log, Tracer: &p.tracer, Senders: &p.senders,
+	})
 	p.dispatcher = dispatch.New(dispatch.Options{
 		Log: p.placed, Sender: p.sender, Accept: p.accept, Logger: p.Log, Registerer: p.registry, Tracer: &p.tracer,
 	})
@@ -155,14 +157,18 @@ func (p *process) assemble(ctx context.Context) error {
 	events := &plane{log: p.placed, readers: p.readers(), streams: p.streams, forget: p.forget}
 	kafka := &settings.Reader{API: p.manager.GetAPIReader()}
 	controllers := &brokers.Reconciler{
-		Client: c, Handed: handed.New(events), Exposer: p.reach, Resolver: resolver, Kafka: kafka, Placer: p.placed, Policies: p.policies, ClusterDomain: p.ClusterDomain, Clock: clock.RealClock{},
+		Client: c, Handed: handed.New(events), Exposer: p.reach, Resolver: resolver, Kafka: kafka, Placer: p.placed, Policies: p.policies,
+		ClusterDomain: p.ClusterDomain, Clock: clock.RealClock{},
 	}
 	flows := &flow.Reconciler{
-		Client: c, Handed: handed.New(events), Kafka: &flow.Kafka{Handed: handed.New(events), Settings: kafka, Placer: p.placed}, Policies: p.policies, Exposer: p.reach, Resolver: resolver, ClusterDomain: p.ClusterDomain, Gateway: p.GatewayHost, Clock: clock.RealClock{},
+		Client: c, Handed: handed.New(events), Exposer: p.reach, Resolver: resolver, Policies: p.policies,
+		Kafka:         &flow.Kafka{Handed: handed.New(events), Settings: kafka, Placer: p.placed},
+		ClusterDomain: p.ClusterDomain, Gateway: p.GatewayHost, Clock: clock.RealClock{},
 	}
 	p.runner = schedule.NewRunner(ctx, p.send, clock.RealClock{}, p.Log)
 	sources := &timed.Reconciler{Client: c, Resolver: resolver, Exposer: p.reach, Runner: p.runner, Clock: clock.RealClock{}}
-	return errors.Join(controllers.Setup(ctx, p.manager), flows.Setup(ctx, p.manager), sources.Setup(p.manager), p.sources(resolver, events), p.kafkaSources(resolver, kafka))
+	return errors.Join(controllers.Setup(ctx, p.manager), flows.Setup(ctx, p.manager), sources.Setup(p.manager),
+		p.sources(resolver, events), p.kafkaSources(resolver, kafka))
 }
 
 // sendTimeout bounds one attempt of a source.
