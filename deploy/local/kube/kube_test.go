@@ -103,8 +103,16 @@ func FuzzNameservers(f *testing.F) {
 	})
 }
 
-// mayDiffer are modules that both builds have but that no package of both uses.
-var mayDiffer = map[string]bool{"github.com/Microsoft/go-winio": true}
+// mayDiffer are modules that both builds have but that no package of both is built upon. Traces are exported by eventing/trace/otlp in one and
+// by Kubernetes' and containerd's own packages in the others; go-control-plane asks for the newer version.
+var mayDiffer = map[string]bool{
+	"github.com/Microsoft/go-winio":                                   true,
+	"github.com/grpc-ecosystem/grpc-gateway/v2":                       true,
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace":               true,
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc": true,
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp": true,
+	"go.opentelemetry.io/proto/otlp":                                  true,
+}
 
 // TestSharedDependenciesHaveTheMainModulesVersions keeps one build cache good for all: a package compiles to the same cache entry only if
 // everything below it is of the same version. One low-lying module that differs (logr, x/time, protobuf) costs minutes of a first build.
