@@ -10,7 +10,7 @@ import (
 
 	"github.com/cloudevents/sdk-go/v2/event"
 
-	"ebb.dev/ebb/eventing/dispatch/decide"
+	"ebb.dev/ebb/eventing/extension"
 	"ebb.dev/ebb/eventing/log"
 	"ebb.dev/ebb/eventing/model"
 )
@@ -43,7 +43,7 @@ func TestAReplyThatTheBrokerWillNeverTakeIsNotTriedAgain(t *testing.T) {
 				t.Errorf("the reply was offered %d times", n)
 			}
 			dead := m.stored(DeadStream(reader.ID))
-			if len(dead) != 1 || dead[0].Extensions()[decide.ErrorCode] != c.code {
+			if len(dead) != 1 || dead[0].Extensions()[extension.ErrorCode] != c.code {
 				t.Errorf("dead: %v", dead)
 			}
 		})

@@ -114,12 +114,10 @@ func (r *reader) toSubscriber(j *job) step {
 	if e == nil {
 		return step
 	}
-	begun := r.d.Clock.Now()
 	answer, interrupted := r.attempt(j, e, j.spec.Subscriber, true)
 	if interrupted {
 		return waits
 	}
-	r.paced(begun, answer.Status)
 	outcome := decide.Judge(answer.Status, answer.Reply != nil)
 	switch outcome {
 	case decide.Delivered, decide.Replied:
@@ -134,14 +132,11 @@ func (r *reader) toSubscriber(j *job) step {
 	return r.failed(j, e, j.spec.Subscriber.URL, outcome, answer)
 }
 
-// paced takes from an answer of the subscriber how many events it gets at once.
-func (r *reader) paced(begun time.Time, status int) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	now := r.d.Clock.Now()
+// paced takes from an answer of the subscriber how many events it gets at once. r.mu is held.
+func (r *reader) paced(now time.Time, took time.Duration, status int) {
 	switch {
 	case status >= 200 && status <= 299:
-		r.turns.delivered(now, now.Sub(begun))
+		r.turns.delivered(now, took)
 	case status == http.StatusTooManyRequests, status == http.StatusServiceUnavailable, status == decide.NoAnswer:
 		few, _ := r.overlap()
 		r.turns.refused(now, few)
@@ -298,7 +293,14 @@ func (r *reader) attempt(j *job, e *event.Event, to model.Destination, wantReply
 	if a.Status == decide.NoAnswer && j.ctx.Err() != nil {
 		return a, true
 	}
-	r.count(func(s *stats) { observe(&s.attempts, r.d.Clock.Since(begun)) })
+	r.count(func(s *stats) {
+		now := r.d.Clock.Now()
+		took := now.Sub(begun)
+		observe(&s.attempts, took)
+		if j.item.Stage == position.Subscriber {
+			r.paced(now, took, a.Status)
+		}
+	})
 	return a, false
 }
 

@@ -12,7 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	clocktesting "k8s.io/utils/clock/testing"
 
-	"ebb.dev/ebb/eventing/dispatch/decide"
+	"ebb.dev/ebb/eventing/extension"
 	"ebb.dev/ebb/eventing/log"
 	"ebb.dev/ebb/eventing/model"
 )
@@ -251,7 +251,7 @@ func TestRepliesOfTriggersGoBackWithAHopLess(t *testing.T) {
 	reader := trigger("loop", s.URL)
 	r := run(t, Options{Log: m}, reader)
 	e := newEvent("1")
-	e.SetExtension(decide.TTL, int32(4))
+	e.SetExtension(extension.TTL, int32(4))
 	if _, err := m.Append(t.Context(), broker, e); err != nil {
 		t.Fatal(err)
 	}
@@ -326,7 +326,7 @@ func TestDeadEventsGoToTheSinkOrOnTheList(t *testing.T) {
 	}
 	for _, id := range []model.ReaderID{without.ID, badSink.ID} {
 		dead := m.stored(DeadStream(id))
-		if len(dead) != 1 || dead[0].Extensions()[decide.ErrorCode] != int32(400) || dead[0].Extensions()[decide.ErrorDest] != refusing.URL {
+		if len(dead) != 1 || dead[0].Extensions()[extension.ErrorCode] != int32(400) || dead[0].Extensions()[extension.ErrorDest] != refusing.URL {
 			t.Error(id, dead)
 		}
 	}

@@ -7,8 +7,8 @@ import (
 	"github.com/cloudevents/sdk-go/v2/event"
 	"github.com/cloudevents/sdk-go/v2/types"
 
-	"ebb.dev/ebb/eventing/dispatch/decide"
 	"ebb.dev/ebb/eventing/dispatch/position"
+	"ebb.dev/ebb/eventing/extension"
 	"ebb.dev/ebb/eventing/log"
 	"ebb.dev/ebb/eventing/model"
 	"ebb.dev/ebb/eventing/partition"
@@ -115,7 +115,7 @@ func (d *Dispatcher) lanes(ctx context.Context, spec model.Reader, items []posit
 
 // lane is the group in which an event keeps its order.
 func lane(e *event.Event) string {
-	value, has := e.Extensions()[decide.PartitionKey]
+	value, has := e.Extensions()[extension.PartitionKey]
 	if !has {
 		return ""
 	}

@@ -32,8 +32,8 @@ type Replayed struct {
 	Asked log.Position
 	// Next is where to go on from: everything before it is done with.
 	Next log.Position
-	// Matched passed the reader's filter, Open of them are not done with.
-	Matched, Open uint64
+	// Matched passed the reader's filter.
+	Matched uint64
 	// Delivered were taken by the subscriber; Dead were given up: they went to the sink, or to the reader's list (DeadKept of them).
 	Delivered, Retried, Dead, DeadKept uint64
 	// Lost were not kept any more when their turn came. Those among them that had not been looked at may not have passed the filter.
@@ -276,8 +276,7 @@ func (r *reader) replayed(of Replayed) Replayed {
 	defer r.mu.Unlock()
 	n := &r.stats
 	of.Next = min(r.window.Low(), of.To) + 1
-	of.Matched, of.Open = n.matched, uint64(r.window.Open())
-	of.Delivered, of.Retried, of.Dead, of.DeadKept = n.delivered, n.retried, n.deadSink+n.deadKept, n.deadKept
+	of.Matched, of.Delivered, of.Retried, of.Dead, of.DeadKept = n.matched, n.delivered, n.retried, n.deadSink+n.deadKept, n.deadKept
 	of.Lost = n.lost + r.replay.skipped
 	return of
 }

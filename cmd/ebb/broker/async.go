@@ -54,14 +54,7 @@ func (p *process) withAsync(ctx context.Context, events http.Handler, run func(w
 	}
 	p.later.Store(engine)
 	run("async", func() error { return engine.Run(ctx) })
-	later := &async.Handler{Engine: engine}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if async.Takes(r) {
-			later.ServeHTTP(w, r)
-			return
-		}
-		events.ServeHTTP(w, r)
-	}), nil
+	return first(async.Takes, &async.Handler{Engine: engine}, events), nil
 }
 
 // inCluster sends what is for a Service of the cluster by the gateway.
@@ -69,8 +62,7 @@ func (p *process) inCluster(u *url.URL) string {
 	if u.Port() != "80" {
 		return ""
 	}
-	dial, _ := through(p.Gateway, p.ClusterDomain)(u)
-	return dial
+	return through(p.Gateway, p.ClusterDomain)(u)
 }
 
 // policy is what a Route's annotations ask for; a Service's are its Route's too.

@@ -19,6 +19,7 @@ import (
 
 	"ebb.dev/ebb/eventing/dispatch"
 	"ebb.dev/ebb/eventing/dispatch/decide"
+	"ebb.dev/ebb/eventing/extension"
 	"ebb.dev/ebb/eventing/ingress"
 	"ebb.dev/ebb/eventing/log"
 	"ebb.dev/ebb/eventing/log/jetstream"
@@ -276,7 +277,7 @@ func TestDeadEventsAreGivenBackOnceAsTheyWere(t *testing.T) {
 	}
 	var e event.Event
 	p.good(t, "GET", "/events/brokers/shop/default/events/1", &e)
-	if x := e.Extensions(); x[decide.ErrorCode] != nil || x[decide.ErrorDest] != nil || x[decide.ErrorData] != nil || x[decide.TTL] == nil {
+	if x := e.Extensions(); x[extension.ErrorCode] != nil || x[extension.ErrorDest] != nil || x[extension.ErrorData] != nil || x[extension.TTL] == nil {
 		t.Errorf("extensions %v", x)
 	}
 	var left, all []DeadEvent

@@ -173,6 +173,14 @@ type place struct {
 	ago          time.Duration
 }
 
+// time is when a place is that is no position.
+func (w place) time(now time.Time) time.Time {
+	if w.dated {
+		return w.at
+	}
+	return now.Add(-w.ago)
+}
+
 // parsePlace reads a place.
 func parsePlace(name, text string) (place, error) {
 	if n, err := strconv.ParseUint(text, 10, 64); err == nil {
@@ -192,11 +200,7 @@ func (p *eventPages) at(ctx context.Context, stream model.StreamID, where place,
 	if where.exact {
 		return where.position, nil
 	}
-	since := where.at
-	if !where.dated {
-		since = p.now().Add(-where.ago)
-	}
-	return p.log.At(ctx, stream, since.Add(later))
+	return p.log.At(ctx, stream, where.time(p.now()).Add(later))
 }
 
 func describeReplay(key model.Key, n dispatch.Replayed, dry bool) Replay {

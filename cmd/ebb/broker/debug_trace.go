@@ -109,9 +109,7 @@ func (p *eventPages) trace(r *http.Request) (any, error) {
 		if at.exact {
 			return nil, badRequest{fmt.Errorf("since=%s: must be a time such as 2026-01-02T15:04:05Z, or how long ago, such as 90m", text)}
 		}
-		if since = at.at; !at.dated {
-			since = p.now().Add(-at.ago)
-		}
+		since = at.time(p.now())
 	}
 	p.searching.Lock()
 	defer p.searching.Unlock()

@@ -7,16 +7,10 @@ import (
 	"sync/atomic"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/fields"
-	"k8s.io/client-go/informers"
-	"k8s.io/client-go/kubernetes"
-	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
 	"ebb.dev/ebb/crds/config"
-	"ebb.dev/ebb/crds/eventing"
 )
 
 // features are what config-features of namespace knative-eventing says. Asking for them takes no lock.
@@ -60,32 +54,19 @@ func (f *features) enabled(feature config.EventingFeature) func() bool {
 	}
 }
 
-// followFeatures keeps them in step once the manager runs: the one ConfigMap is watched, not all of the cluster.
+// followFeatures keeps them in step once the manager runs.
 func (p *process) followFeatures() error {
 	defaults, _, err := config.ParseEventingFeatures(nil)
 	if err != nil {
 		return fmt.Errorf("%s: %w", config.EventingObjectName(config.EventingFeaturesName), err)
 	}
 	p.features.set(&defaults)
-	api, err := kubernetes.NewForConfig(p.config)
+	source, err := p.configMap(config.EventingFeaturesName)
 	if err != nil {
-		return fmt.Errorf("follow %s: %w", config.EventingObjectName(config.EventingFeaturesName), err)
-	}
-	factory := informers.NewSharedInformerFactoryWithOptions(api, 0, informers.WithNamespace(eventing.SystemNamespace),
-		informers.WithTweakListOptions(func(o *metav1.ListOptions) {
-			o.FieldSelector = fields.OneTermEqualSelector(metav1.ObjectNameField, config.EventingFeaturesName).String()
-		}))
-	if _, err := factory.Core().V1().ConfigMaps().Informer().AddEventHandler(toolscache.ResourceEventHandlerFuncs{
-		AddFunc:    func(o any) { p.takeFeatures(o.(*corev1.ConfigMap).Data) },
-		UpdateFunc: func(_, o any) { p.takeFeatures(o.(*corev1.ConfigMap).Data) },
-		DeleteFunc: func(any) { p.takeFeatures(nil) },
-	}); err != nil {
-		return fmt.Errorf("follow %s: %w", config.EventingObjectName(config.EventingFeaturesName), err)
+		return err
 	}
 	return p.manager.Add(manager.RunnableFunc(func(ctx context.Context) error {
-		factory.StartWithContext(ctx)
-		<-ctx.Done()
-		factory.Shutdown()
+		followConfigMap(ctx, source, p.takeFeatures)
 		return nil
 	}))
 }

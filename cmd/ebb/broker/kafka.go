@@ -63,11 +63,5 @@ func (p *process) closeKafka() {
 // withKafkaSinks answers what comes for the host of KafkaSinks, and leaves the rest to others.
 func (p *process) withKafkaSinks(events http.Handler) http.Handler {
 	sinks := sink.NewHandler(p.kafkaTopics, p.ClusterDomain, p.Log)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if sinks.Takes(r) {
-			sinks.ServeHTTP(w, r)
-			return
-		}
-		events.ServeHTTP(w, r)
-	})
+	return first(sinks.Takes, sinks, events)
 }

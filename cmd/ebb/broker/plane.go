@@ -48,12 +48,12 @@ func (p *plane) RemoveReader(ctx context.Context, _ model.StreamID, id model.Rea
 }
 
 // through sends what is inside the cluster by the gateway, and everything else directly.
-func through(gateway, clusterDomain string) func(*url.URL) (dial, host string) {
-	return func(u *url.URL) (string, string) {
+func through(gateway, clusterDomain string) func(*url.URL) (dial string) {
+	return func(u *url.URL) string {
 		if u.Scheme != "http" || gateway == "" || !inside(u.Hostname(), clusterDomain) {
-			return "", ""
+			return ""
 		}
-		return gateway, ""
+		return gateway
 	}
 }
 

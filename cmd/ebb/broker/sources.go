@@ -57,11 +57,16 @@ func (p *process) noting(l log.Log) log.Log {
 
 // withSinks answers what comes for the host of JobSinks, and leaves the rest to the ingress; either only from who may send.
 func (p *process) withSinks(events http.Handler) http.Handler {
-	return p.guarded(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if p.jobs.Takes(r) {
-			p.jobs.ServeHTTP(w, r)
+	return p.guarded(first(p.jobs.Takes, p.jobs, events))
+}
+
+// first answers with one handler what it takes, and with the other all else.
+func first(takes func(*http.Request) bool, one, other http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if takes(r) {
+			one.ServeHTTP(w, r)
 			return
 		}
-		events.ServeHTTP(w, r)
-	}))
+		other.ServeHTTP(w, r)
+	})
 }

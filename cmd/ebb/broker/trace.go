@@ -2,19 +2,13 @@ package broker
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"time"
 
 	"go.opentelemetry.io/otel"
 	sdk "go.opentelemetry.io/otel/sdk/trace"
-	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/fields"
-	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/tools/cache"
 
 	"ebb.dev/ebb/crds/config"
-	"ebb.dev/ebb/crds/eventing"
 	"ebb.dev/ebb/eventing/trace/otlp"
 )
 
@@ -34,12 +28,11 @@ func (p *process) trace(ctx context.Context) error {
 		<-ctx.Done()
 		return nil
 	}
-	clients, err := kubernetes.NewForConfig(p.config)
+	source, err := p.configMap(config.EventingObservabilityName)
 	if err != nil {
-		return fmt.Errorf("reach the API: %w", err)
+		return err
 	}
-	t.follow(ctx, cache.NewListWatchFromClient(clients.CoreV1().RESTClient(), "configmaps", eventing.SystemNamespace,
-		fields.OneTermEqualSelector("metadata.name", config.EventingObservabilityName)))
+	followConfigMap(ctx, source, func(data map[string]string) { t.configured(ctx, data) })
 	return nil
 }
 
@@ -48,22 +41,6 @@ type tracing struct {
 	*process
 	settings otlp.Settings
 	provider *sdk.TracerProvider
-}
-
-// follow does what the one ConfigMap of a source says, until the context ends.
-func (t *tracing) follow(ctx context.Context, source cache.ListerWatcher) {
-	changed := func(o any) {
-		if m, ok := o.(*corev1.ConfigMap); ok {
-			t.configured(ctx, m.Data)
-		}
-	}
-	_, informer := cache.NewInformerWithOptions(cache.InformerOptions{
-		ListerWatcher: source, ObjectType: &corev1.ConfigMap{},
-		Handler: cache.ResourceEventHandlerFuncs{
-			AddFunc: changed, UpdateFunc: func(_, now any) { changed(now) }, DeleteFunc: func(any) { t.configured(ctx, nil) },
-		},
-	})
-	informer.RunWithContext(ctx)
 }
 
 // configured does what config-observability says; where it is wrong, everything stays as it was.

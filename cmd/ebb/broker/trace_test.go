@@ -21,7 +21,7 @@ func TestTracingFollowsItsConfigMap(t *testing.T) {
 	done := make(chan struct{})
 	traced := &tracing{process: p}
 	go func() {
-		traced.follow(ctx, source)
+		followConfigMap(ctx, source, func(data map[string]string) { traced.configured(ctx, data) })
 		close(done)
 	}()
 	becomes := func(on bool) {

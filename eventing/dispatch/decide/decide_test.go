@@ -7,6 +7,7 @@ import (
 
 	"github.com/cloudevents/sdk-go/v2/event"
 
+	"ebb.dev/ebb/eventing/extension"
 	"ebb.dev/ebb/eventing/model"
 )
 
@@ -116,15 +117,15 @@ func TestRepliesLoseAHop(t *testing.T) {
 	}{{nil, 254, true}, {int32(3), 2, true}, {"3", 2, true}, {int32(1), 0, false}, {int32(0), 0, false}, {int32(-4), 0, false}} {
 		e := sample()
 		if c.ttl != nil {
-			e.SetExtension(TTL, c.ttl)
+			e.SetExtension(extension.TTL, c.ttl)
 		}
 		reply := sample()
-		reply.SetExtension(TTL, int32(99))
+		reply.SetExtension(extension.TTL, int32(99))
 		got, ok := Reentry(e, reply)
-		if ok != c.ok || (ok && got.Extensions()[TTL] != c.want) {
+		if ok != c.ok || (ok && got.Extensions()[extension.TTL] != c.want) {
 			t.Errorf("ttl %v: %v %v, want %v %v", c.ttl, got, ok, c.want, c.ok)
 		}
-		if reply.Extensions()[TTL] != int32(99) {
+		if reply.Extensions()[extension.TTL] != int32(99) {
 			t.Fatal("the reply itself was changed")
 		}
 	}
@@ -132,13 +133,13 @@ func TestRepliesLoseAHop(t *testing.T) {
 
 func TestOutgoingEventsHaveNoHopCount(t *testing.T) {
 	e := sample()
-	e.SetExtension(TTL, int32(3))
+	e.SetExtension(extension.TTL, int32(3))
 	e.SetExtension("kept", "yes")
 	out := Outgoing(e)
-	if _, has := out.Extensions()[TTL]; has || out.Extensions()["kept"] != "yes" {
+	if _, has := out.Extensions()[extension.TTL]; has || out.Extensions()["kept"] != "yes" {
 		t.Error("extensions:", out.Extensions())
 	}
-	if e.Extensions()[TTL] != int32(3) {
+	if e.Extensions()[extension.TTL] != int32(3) {
 		t.Error("the event itself was changed")
 	}
 }
@@ -155,10 +156,10 @@ func TestDeadLettersSayWhyAndAreFitForHeaders(t *testing.T) {
 	} {
 		e := sample()
 		dead := Dead(e, Failure{Dest: "http://s/", Code: 500, Data: c.data})
-		if got := dead.Extensions()[ErrorData]; got != c.want {
+		if got := dead.Extensions()[extension.ErrorData]; got != c.want {
 			t.Errorf("data %q: %q", c.data, got)
 		}
-		if dead.Extensions()[ErrorDest] != "http://s/" || dead.Extensions()[ErrorCode] != int32(500) {
+		if dead.Extensions()[extension.ErrorDest] != "http://s/" || dead.Extensions()[extension.ErrorCode] != int32(500) {
 			t.Error("extensions:", dead.Extensions())
 		}
 		if err := dead.Validate(); err != nil {

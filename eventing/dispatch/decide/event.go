@@ -9,15 +9,6 @@ import (
 	"ebb.dev/ebb/eventing/extension"
 )
 
-// The extensions that dispatching reads and writes.
-const (
-	TTL          = extension.TTL
-	ErrorDest    = extension.ErrorDest
-	ErrorCode    = extension.ErrorCode
-	ErrorData    = extension.ErrorData
-	PartitionKey = extension.PartitionKey
-)
-
 // errorDataBytes is as much of a refusal as a dead letter carries.
 const errorDataBytes = 1024
 
@@ -31,11 +22,11 @@ func Copy(e *event.Event) *event.Event {
 
 // Outgoing is the event as a subscriber sees it: without the hops it has left.
 func Outgoing(e *event.Event) *event.Event {
-	if _, has := e.Extensions()[TTL]; !has {
+	if _, has := e.Extensions()[extension.TTL]; !has {
 		return e
 	}
 	c := Copy(e)
-	c.SetExtension(TTL, nil)
+	c.SetExtension(extension.TTL, nil)
 	return c
 }
 
@@ -47,7 +38,7 @@ func Reentry(answered, reply *event.Event) (e *event.Event, ok bool) {
 		return nil, false
 	}
 	c := Copy(reply)
-	c.SetExtension(TTL, left)
+	c.SetExtension(extension.TTL, left)
 	return c, true
 }
 
@@ -64,21 +55,21 @@ type Failure struct {
 // Dead is the event as a dead letter.
 func Dead(e *event.Event, f Failure) *event.Event {
 	c := Copy(e)
-	c.SetExtension(TTL, nil)
+	c.SetExtension(extension.TTL, nil)
 	code := f.Code
 	if code == NoAnswer {
 		code = 500
 	}
-	c.SetExtension(ErrorDest, headerSafe(f.Dest))
-	c.SetExtension(ErrorCode, int32(code))
-	c.SetExtension(ErrorData, headerSafe(f.Data))
+	c.SetExtension(extension.ErrorDest, headerSafe(f.Dest))
+	c.SetExtension(extension.ErrorCode, int32(code))
+	c.SetExtension(extension.ErrorData, headerSafe(f.Data))
 	return c
 }
 
 // Revived is a dead letter as it was before it died.
 func Revived(e *event.Event) *event.Event {
 	c := Copy(e)
-	for _, name := range []string{ErrorDest, ErrorCode, ErrorData} {
+	for _, name := range []string{extension.ErrorDest, extension.ErrorCode, extension.ErrorData} {
 		c.SetExtension(name, nil)
 	}
 	return c

@@ -188,11 +188,11 @@ func TestInClusterURLsGoThroughTheGateway(t *testing.T) {
 	var host string
 	gateway := serve(t, func(_ http.ResponseWriter, r *http.Request) { host = r.Host })
 	address := strings.TrimPrefix(gateway, "http://")
-	s := sender(t, Options{Route: func(u *url.URL) (string, string) {
+	s := sender(t, Options{Route: func(u *url.URL) string {
 		if strings.HasSuffix(u.Hostname(), ".svc.cluster.local") {
-			return address, u.Hostname()
+			return address
 		}
-		return "", ""
+		return ""
 	}})
 	a := s.Send(t.Context(), Request{Event: sample(), To: model.Destination{URL: "http://shop.default.svc.cluster.local/x"}})
 	if a.Status != 200 || host != "shop.default.svc.cluster.local" {
@@ -212,7 +212,7 @@ func TestTLSTrustsTheDestinationsRootsAndSendsItsToken(t *testing.T) {
 	roots := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
 	address := server.Listener.Addr().String()
 	s := sender(t, Options{
-		Route: func(*url.URL) (string, string) { return address, "" },
+		Route: func(*url.URL) string { return address },
 		Token: func(_ context.Context, audience string) (string, error) {
 			if audience != "shop" {
 				return "", errors.New("another audience")

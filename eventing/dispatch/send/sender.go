@@ -23,9 +23,9 @@ import (
 
 // Options say how to reach destinations. The zero value reaches every one directly.
 type Options struct {
-	// Route says where requests for a URL go: to the address dial (host:port) with the Host header host. An empty dial goes to the URL's own
-	// host; an empty host keeps the URL's. nil routes everything directly.
-	Route func(*url.URL) (dial, host string)
+	// Route says where requests for a URL go: to the address dial (host:port), or to the URL's own host if that is empty. The Host header stays
+	// the URL's. nil routes everything directly.
+	Route func(*url.URL) (dial string)
 	// Token makes a bearer token for an audience; without it, a destination with an audience cannot be reached.
 	Token func(ctx context.Context, audience string) (string, error)
 	// Transport makes the transport for a set of PEM roots, "" for the system's; nil makes pooling ones.
@@ -179,13 +179,9 @@ func (s *Sender) request(ctx context.Context, r Request) (*http.Request, error) 
 		header.Set("Authorization", "Bearer "+token)
 	}
 	host := u.Host
-	if s.options.Route != nil {
-		dial, name := s.options.Route(u)
-		if name != "" {
-			host = name
-		}
-		// With TLS the URL keeps its host, as the certificate is checked against it; the transport dials elsewhere.
-		if dial != "" && u.Scheme == "http" {
+	// With TLS the URL keeps its host, as the certificate is checked against it; the transport dials elsewhere.
+	if s.options.Route != nil && u.Scheme == "http" {
+		if dial := s.options.Route(u); dial != "" {
 			u.Host = dial
 		}
 	}
@@ -237,7 +233,7 @@ func (s *Sender) pooling(roots string) (http.RoundTripper, error) {
 	}
 	if route := s.options.Route; route != nil {
 		t.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
-			if dial, _ := route(&url.URL{Scheme: "https", Host: address}); dial != "" {
+			if dial := route(&url.URL{Scheme: "https", Host: address}); dial != "" {
 				address = dial
 			}
 			return dialer.DialContext(ctx, network, address)
