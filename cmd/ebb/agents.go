@@ -3,10 +3,8 @@ package main
 import (
 	"context"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"runtime"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -49,15 +47,7 @@ func newGatewayCommand() *cobra.Command {
 		Use:   "gateway",
 		Short: "Run a gateway: an Envoy and the agent beside it",
 		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
-			defer stop()
-			var err error
-			if o.Log, err = newLogger(level); err != nil {
-				return err
-			}
-			return agents.Gateway(ctx, o)
-		},
+		RunE:  role(&o.Log, &level, func(ctx context.Context) error { return agents.Gateway(ctx, o) }),
 	}
 	commonFlags(cmd, &o.Common, &level)
 	host, err := os.Hostname()
@@ -78,13 +68,7 @@ func newNodeCommand() *cobra.Command {
 		Use:   "node",
 		Short: "Run a node's proxies, one single-worker Envoy per core, and the agent beside them",
 		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
-			defer stop()
-			var err error
-			if o.Log, err = newLogger(level); err != nil {
-				return err
-			}
+		RunE: role(&o.Log, &level, func(ctx context.Context) (err error) {
 			if light.enabled {
 				if o.Light, err = light.run(o, images); err != nil {
 					return err
@@ -100,7 +84,7 @@ func newNodeCommand() *cobra.Command {
 				})
 			}
 			return agents.Node(ctx, o)
-		},
+		}),
 	}
 	commonFlags(cmd, &o.Common, &level)
 	f := cmd.Flags()

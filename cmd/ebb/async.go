@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -32,12 +33,7 @@ func newAsyncListCommand() *cobra.Command {
 		Use:   "list [SERVICE]",
 		Short: "Show the latest requests of a namespace's Services, or of one",
 		Args:  cobra.MaximumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx, stop, err := f.begin(cmd)
-			if err != nil {
-				return err
-			}
-			defer stop()
+		RunE: f.run(func(ctx context.Context, cmd *cobra.Command, args []string) error {
 			service := ""
 			if len(args) > 0 {
 				service = args[0]
@@ -47,11 +43,8 @@ func newAsyncListCommand() *cobra.Command {
 			if err := f.ask(ctx, http.MethodGet, "/async"+query, &requests); err != nil {
 				return err
 			}
-			if f.json() {
-				return writeJSON(cmd.OutOrStdout(), requests)
-			}
-			return writeRequests(cmd.OutOrStdout(), requests)
-		},
+			return show(&f, cmd, requests, writeRequests)
+		}),
 	}
 	f.add(cmd)
 	cmd.Flags().StringVar(&state, "in", "", "only those that are queued, running, succeeded, failed, cancelled or dead")
@@ -65,12 +58,7 @@ func newAsyncStepCommand(name, short string) *cobra.Command {
 		Use:   name + " SERVICE ID",
 		Short: short,
 		Args:  cobra.ExactArgs(2),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx, stop, err := f.begin(cmd)
-			if err != nil {
-				return err
-			}
-			defer stop()
+		RunE: f.run(func(ctx context.Context, cmd *cobra.Command, args []string) error {
 			var done async.Status
 			path := "/async/" + url.PathEscape(f.namespace) + "/" + url.PathEscape(args[0]) + "/" + url.PathEscape(args[1]) + "/" + name
 			if err := f.ask(ctx, http.MethodPost, path, &done); err != nil {
@@ -80,7 +68,7 @@ func newAsyncStepCommand(name, short string) *cobra.Command {
 				return writeJSON(cmd.OutOrStdout(), done)
 			}
 			return writeRequests(cmd.OutOrStdout(), []async.Status{done})
-		},
+		}),
 	}
 	f.add(cmd)
 	return cmd

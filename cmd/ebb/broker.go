@@ -1,8 +1,7 @@
 package main
 
 import (
-	"os/signal"
-	"syscall"
+	"context"
 
 	"github.com/spf13/cobra"
 
@@ -16,15 +15,7 @@ func newBrokerCommand() *cobra.Command {
 		Use:   "broker",
 		Short: "Run the event broker: controllers, ingress, log and dispatcher",
 		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
-			defer stop()
-			var err error
-			if o.Log, err = newLogger(level); err != nil {
-				return err
-			}
-			return broker.Run(ctx, o)
-		},
+		RunE:  role(&o.Log, &level, func(ctx context.Context) error { return broker.Run(ctx, o) }),
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.Kubeconfig, "kubeconfig", "", "the cluster (default: the one this pod runs in)")

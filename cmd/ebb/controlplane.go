@@ -1,12 +1,11 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"net"
-	"os/signal"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -22,21 +21,15 @@ func newControlPlaneCommand() *cobra.Command {
 		Use:   "control-plane",
 		Short: "Run the control plane: reconcilers, autoscaler, xDS, hold, identities",
 		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
-			defer stop()
-			var err error
+		RunE: role(&o.Log, &level, func(ctx context.Context) (err error) {
 			if o.External, err = addresses(external); err != nil {
 				return fmt.Errorf("--external: %w", err)
 			}
 			if o.Internal, err = addresses(internal); err != nil {
 				return fmt.Errorf("--internal: %w", err)
 			}
-			if o.Log, err = newLogger(level); err != nil {
-				return err
-			}
 			return controlplane.Run(ctx, o)
-		},
+		}),
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.Kubeconfig, "kubeconfig", "", "the cluster (default: the one this pod runs in)")

@@ -43,13 +43,24 @@ func (f *eventsFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVarP(&f.output, "output", "o", "", "json, or text")
 }
 
-// begin checks the flags and gives a context that a signal ends.
-func (f *eventsFlags) begin(cmd *cobra.Command) (context.Context, context.CancelFunc, error) {
-	if f.output != "" && f.output != "json" {
-		return nil, nil, fmt.Errorf("-o %s: must be json", f.output)
+// run makes what a command does of do: the flags are checked, and a signal ends the context.
+func (f *eventsFlags) run(do func(ctx context.Context, cmd *cobra.Command, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		if f.output != "" && f.output != "json" {
+			return fmt.Errorf("-o %s: must be json", f.output)
+		}
+		ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
+		defer stop()
+		return do(ctx, cmd, args)
 	}
-	ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
-	return ctx, stop, nil
+}
+
+// show writes an answer as was asked for: as JSON, or by write.
+func show[T any](f *eventsFlags, cmd *cobra.Command, answer T, write func(io.Writer, T) error) error {
+	if f.json() {
+		return writeJSON(cmd.OutOrStdout(), answer)
+	}
+	return write(cmd.OutOrStdout(), answer)
 }
 
 func (f *eventsFlags) json() bool { return f.output == "json" }

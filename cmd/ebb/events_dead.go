@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -21,22 +22,14 @@ func newEventsDeadCommand() *cobra.Command {
 		Long: `Show the events that a Trigger gave up and that no dead letter sink took, with where the last attempt went and what it got. With -o json they
 are whole.`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx, stop, err := f.begin(cmd)
-			if err != nil {
-				return err
-			}
-			defer stop()
+		RunE: f.run(func(ctx context.Context, cmd *cobra.Command, args []string) error {
 			dead := []broker.DeadEvent{}
 			path := f.triggerPage(args[0], "dead", "all", ifTrue(all), "position", ifSet(position), "full", f.full())
 			if err := f.ask(ctx, http.MethodGet, path, &dead); err != nil {
 				return err
 			}
-			if f.json() {
-				return writeJSON(cmd.OutOrStdout(), dead)
-			}
-			return writeDead(cmd.OutOrStdout(), dead)
-		},
+			return show(&f, cmd, dead, writeDead)
+		}),
 	}
 	f.add(cmd)
 	cmd.Flags().BoolVar(&all, "all", false, "those too that were given back")
@@ -82,27 +75,17 @@ func newEventsRedriveCommand() *cobra.Command {
 
 The Broker takes them as it takes any event: every Trigger of it whose filter they pass gets them, not only the one that gave them up.`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx, stop, err := f.begin(cmd)
-			if err != nil {
-				return err
-			}
-			defer stop()
+		RunE: f.run(func(ctx context.Context, cmd *cobra.Command, args []string) error {
 			var done broker.Redriven
 			if err := f.ask(ctx, http.MethodPost, f.triggerPage(args[0], "redrive", "position", ifSet(position)), &done); err != nil {
 				return err
 			}
-			w := cmd.OutOrStdout()
-			if f.json() {
-				err = writeJSON(w, done)
-			} else {
-				err = writeRedriven(w, done)
-			}
+			err := show(&f, cmd, done, writeRedriven)
 			if err == nil && len(done.Refused) > 0 {
 				return fmt.Errorf("Trigger %s: %d dead events were not given back; see the reasons above, then try again", done.Trigger, len(done.Refused))
 			}
 			return err
-		},
+		}),
 	}
 	f.add(cmd)
 	cmd.Flags().Uint64Var(&position, "position", 0, "only this one, even if it was given back before")

@@ -23,22 +23,14 @@ func newEventsListCommand() *cobra.Command {
 		Use:   "list BROKER",
 		Short: "Show the last events that a Broker stored",
 		Args:  cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx, stop, err := f.begin(cmd)
-			if err != nil {
-				return err
-			}
-			defer stop()
+		RunE: f.run(func(ctx context.Context, cmd *cobra.Command, args []string) error {
 			events := []broker.Stored{}
 			path := f.brokerPage(args[0], "events", "last", strconv.FormatUint(uint64(last), 10), "full", f.full())
 			if err := f.ask(ctx, http.MethodGet, path, &events); err != nil {
 				return err
 			}
-			if f.json() {
-				return writeJSON(cmd.OutOrStdout(), events)
-			}
-			return writeEvents(cmd.OutOrStdout(), events)
-		},
+			return show(&f, cmd, events, writeEvents)
+		}),
 	}
 	f.add(cmd)
 	cmd.Flags().UintVar(&last, "last", 20, "how many, up to 1000")
@@ -66,19 +58,14 @@ func newEventsTailCommand() *cobra.Command {
 		Use:   "tail BROKER",
 		Short: "Show events as a Broker stores them, until interrupted",
 		Args:  cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx, stop, err := f.begin(cmd)
-			if err != nil {
-				return err
-			}
-			defer stop()
+		RunE: f.run(func(ctx context.Context, cmd *cobra.Command, args []string) error {
 			body, err := f.call(ctx, http.MethodGet, f.brokerPage(args[0], "follow", "last", strconv.FormatUint(uint64(last), 10)))
 			if err != nil {
 				return notInterrupted(ctx, err)
 			}
 			defer body.Close()
 			return notInterrupted(ctx, f.copyLines(cmd.OutOrStdout(), body, args[0]))
-		},
+		}),
 	}
 	f.add(cmd)
 	cmd.Flags().UintVar(&last, "last", 0, "begin with so many of those stored already, up to 1000")
@@ -128,12 +115,7 @@ func newEventsShowCommand() *cobra.Command {
 		Use:   "show BROKER POSITION",
 		Short: "Show an event that a Broker stored, whole, in CloudEvents' JSON format",
 		Args:  cobra.ExactArgs(2),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx, stop, err := f.begin(cmd)
-			if err != nil {
-				return err
-			}
-			defer stop()
+		RunE: f.run(func(ctx context.Context, cmd *cobra.Command, args []string) error {
 			position, err := strconv.ParseUint(args[1], 10, 64)
 			if err != nil {
 				return fmt.Errorf("POSITION %s: must be a number, as shown by: ebb events list %s -n %s", args[1], args[0], f.namespace)
@@ -143,7 +125,7 @@ func newEventsShowCommand() *cobra.Command {
 				return err
 			}
 			return writeJSON(cmd.OutOrStdout(), e)
-		},
+		}),
 	}
 	f.add(cmd)
 	return cmd
@@ -156,12 +138,7 @@ func newEventsTriggersCommand() *cobra.Command {
 		Use:   "triggers",
 		Short: "Show how far each Trigger is, counted since the event broker began",
 		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx, stop, err := f.begin(cmd)
-			if err != nil {
-				return err
-			}
-			defer stop()
+		RunE: f.run(func(ctx context.Context, cmd *cobra.Command, _ []string) error {
 			namespace := f.namespace
 			if everywhere {
 				namespace = ""
@@ -170,11 +147,8 @@ func newEventsTriggersCommand() *cobra.Command {
 			if err := f.ask(ctx, http.MethodGet, broker.TriggersPath+queryOf("namespace", namespace), &triggers); err != nil {
 				return err
 			}
-			if f.json() {
-				return writeJSON(cmd.OutOrStdout(), triggers)
-			}
-			return writeTriggers(cmd.OutOrStdout(), triggers)
-		},
+			return show(&f, cmd, triggers, writeTriggers)
+		}),
 	}
 	f.add(cmd)
 	cmd.Flags().BoolVarP(&everywhere, "all-namespaces", "A", false, "those of all namespaces")

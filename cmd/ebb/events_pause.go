@@ -47,12 +47,7 @@ func newEventsPausing(use, short, long string, paused bool) *cobra.Command {
 	var f eventsFlags
 	cmd := &cobra.Command{
 		Use: use, Short: short, Long: long, Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx, stop, err := f.begin(cmd)
-			if err != nil {
-				return err
-			}
-			defer stop()
+		RunE: f.run(func(ctx context.Context, cmd *cobra.Command, args []string) error {
 			c, err := f.kubernetes()
 			if err != nil {
 				return err
@@ -63,11 +58,8 @@ func newEventsPausing(use, short, long string, paused bool) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if f.json() {
-				return writeJSON(cmd.OutOrStdout(), done)
-			}
-			return writePaused(cmd.OutOrStdout(), done)
-		},
+			return show(&f, cmd, done, writePaused)
+		}),
 	}
 	f.add(cmd)
 	return cmd

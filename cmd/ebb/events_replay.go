@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -29,12 +30,7 @@ anyway goes on beside it, and its position does not move. The subscriber gets th
 
 Interrupted, it ends, and says from where to go on.`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx, stop, err := f.begin(cmd)
-			if err != nil {
-				return err
-			}
-			defer stop()
+		RunE: f.run(func(ctx context.Context, cmd *cobra.Command, args []string) error {
 			body, err := f.call(ctx, http.MethodPost, f.triggerPage(args[0], "replay", "from", from, "to", to, "partition", partition, "dryRun", ifTrue(dry)))
 			if err != nil {
 				return err
@@ -45,13 +41,9 @@ Interrupted, it ends, and says from where to go on.`,
 				shown = cmd.ErrOrStderr()
 			}
 			last := followReplay(body, shown)
-			if f.json() {
-				err = writeJSON(cmd.OutOrStdout(), last)
-			} else {
-				err = writeReplay(cmd.OutOrStdout(), last)
-			}
+			err = show(&f, cmd, last, writeReplay)
 			return errors.Join(err, unfinished(last, args[0], f.namespace))
-		},
+		}),
 	}
 	f.add(cmd)
 	cmd.Flags().StringVar(&from, "from", "", "where to begin")

@@ -38,12 +38,7 @@ otherwise.`,
 		Example: `  ebb events send default --type order.placed --source /shop -d '{"id": 7}'
   ebb events send default -n shop --type invoice --source /billing --content-type application/pdf < invoice.pdf`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx, stop, err := f.begin(cmd)
-			if err != nil {
-				return err
-			}
-			defer stop()
+		RunE: f.run(func(ctx context.Context, cmd *cobra.Command, args []string) error {
 			data, err := f.read(cmd)
 			if err != nil {
 				return err
@@ -53,7 +48,7 @@ otherwise.`,
 				return err
 			}
 			return f.send(ctx, cmd.OutOrStdout(), args[0], e)
-		},
+		}),
 	}
 	f.add(cmd)
 	flags := cmd.Flags()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -35,12 +36,7 @@ func newEventsTraceCommand() *cobra.Command {
 Other events of the same trace (extension traceparent), such as replies, are shown too. Everything that is kept is searched, in all namespaces,
 unless --namespace and --since say less.`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx, stop, err := f.begin(cmd)
-			if err != nil {
-				return err
-			}
-			defer stop()
+		RunE: f.run(func(ctx context.Context, cmd *cobra.Command, args []string) error {
 			namespace := ""
 			if cmd.Flags().Changed("namespace") {
 				namespace = f.namespace
@@ -50,16 +46,12 @@ unless --namespace and --since say less.`,
 			if err := f.ask(ctx, http.MethodGet, path, &found); err != nil {
 				return err
 			}
-			if f.json() {
-				err = writeJSON(cmd.OutOrStdout(), found)
-			} else {
-				err = writeTrace(cmd.OutOrStdout(), found)
-			}
+			err := show(&f, cmd, found, writeTrace)
 			if err == nil && len(found.Stored) == 0 {
 				return fmt.Errorf("no event with id %s is kept: looked at %d events in %d Brokers and Channels", found.ID, found.Searched, found.Streams)
 			}
 			return err
-		},
+		}),
 	}
 	f.add(cmd)
 	cmd.Flags().StringVar(&source, "source", "", "only the event of this source")

@@ -1,10 +1,9 @@
 package main
 
 import (
+	"context"
 	"os"
-	"os/signal"
 	"strconv"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -19,15 +18,7 @@ func newSidecarCommand() *cobra.Command {
 		Use:   "sidecar",
 		Short: "Run a replica's own proxy in its pod: a single-worker Envoy and the agent beside it",
 		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
-			defer stop()
-			var err error
-			if o.Log, err = newLogger(level); err != nil {
-				return err
-			}
-			return agents.Sidecar(ctx, o)
-		},
+		RunE:  role(&o.Log, &level, func(ctx context.Context) error { return agents.Sidecar(ctx, o) }),
 	}
 	commonFlags(cmd, &o.Common, &level)
 	f := cmd.Flags()

@@ -136,7 +136,7 @@ func (h *Handler) find(r *http.Request) (model.Stream, error) {
 	if r.Method != http.MethodPost {
 		return model.Stream{}, refuse(http.StatusMethodNotAllowed, "method %s: events are sent with POST", r.Method)
 	}
-	if s, ok := h.options.Streams.Host(hostname(r.Host)); ok {
+	if s, ok := h.options.Streams.Host(Hostname(r.Host)); ok {
 		if r.URL.Path != "/" && r.URL.Path != "" {
 			return s, refuse(http.StatusNotFound, "%s %s has no path %s, only /", s.Kind, s.Key, r.URL.Path)
 		}

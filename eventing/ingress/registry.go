@@ -163,8 +163,8 @@ func (r *Registry) All() []model.Stream {
 	return slices.Collect(maps.Values(c.streams))
 }
 
-// hostname is a request's host as streams have it.
-func hostname(host string) string {
+// Hostname is a request's host as streams have it: in lower case and without a port.
+func Hostname(host string) string {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
 	}

@@ -18,9 +18,9 @@ import (
 	messagingv1beta1 "ebb.dev/ebb/crds/messaging/v1beta1"
 	sinksv1alpha1 "ebb.dev/ebb/crds/sinks/v1alpha1"
 	"ebb.dev/ebb/eventing/exposure"
+	"ebb.dev/ebb/eventing/ingress"
 	"ebb.dev/ebb/eventing/model"
 	"ebb.dev/ebb/eventing/policy"
-	"ebb.dev/ebb/eventing/sink/job"
 )
 
 // identity is the ServiceAccount that this process delivers as, where receivers ask who sends.
@@ -48,7 +48,7 @@ func (p *process) guarded(next http.Handler) http.Handler {
 
 // target finds what is reached by a host and a path; false if that is nothing of ours.
 func (p *process) target(ctx context.Context, host, path string) (policy.Target, bool, error) {
-	host = job.Hostname(host)
+	host = ingress.Hostname(host)
 	if s, ok := p.streams.Host(host); ok {
 		return p.found(ctx, s.Key, &messagingv1.InMemoryChannel{}, &messagingv1beta1.KafkaChannel{})
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -48,18 +47,10 @@ func NewHandler(c client.Client, r client.Reader, clusterDomain string, log *slo
 }
 
 // Takes reports whether a request is for a JobSink, by its host.
-func (h *Handler) Takes(r *http.Request) bool { return h.Hosts(Hostname(r.Host)) }
+func (h *Handler) Takes(r *http.Request) bool { return h.Hosts(ingress.Hostname(r.Host)) }
 
 // Hosts reports whether JobSinks are reached by a host.
 func (h *Handler) Hosts(host string) bool { return slices.Contains(h.hosts, host) }
-
-// Hostname is a request's host in lower case and without a port.
-func Hostname(host string) string {
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
-	}
-	return strings.ToLower(strings.TrimSuffix(host, "."))
-}
 
 // refusal is an answer other than one that all is well.
 type refusal struct {

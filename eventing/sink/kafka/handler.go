@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -36,11 +35,7 @@ func NewHandler(topics *Topics, clusterDomain string, log *slog.Logger) *Handler
 
 // Takes reports whether a request is for a KafkaSink, by its host.
 func (h *Handler) Takes(r *http.Request) bool {
-	host := r.Host
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
-	}
-	return slices.Contains(h.hosts, strings.ToLower(strings.TrimSuffix(host, ".")))
+	return slices.Contains(h.hosts, ingress.Hostname(r.Host))
 }
 
 // refusal is an answer other than 202.
