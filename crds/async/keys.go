@@ -19,7 +19,8 @@ const (
 	RetryKey = group + "/retry"
 	// BackoffKey is the delay before the second attempt, as a Go duration; it doubles with each.
 	BackoffKey = group + "/backoff"
-	// TimeoutKey bounds one attempt, as a Go duration, up to MaxTimeout. The revision's own timeouts do not.
+	// TimeoutKey bounds one attempt, as a Go duration, up to MaxTimeout. The revision's own timeouts do not. On a template it says how long a
+	// replica that is to go waits for its calls.
 	TimeoutKey = group + "/timeout"
 	// TTLKey is for how long what became of a request can be asked for, as a Go duration, up to MaxTTL.
 	TTLKey = group + "/ttl"

@@ -96,6 +96,34 @@ func Validate(annotations, labels map[string]string, path *field.Path) field.Err
 	return errs
 }
 
+// Longest is how long a replica may have to wait for what it was asked: request, the longest that its revision's own timeouts allow, or as
+// long as the annotations of the revision say.
+func Longest(annotations map[string]string, request time.Duration) time.Duration {
+	var p Policy
+	if value, ok := annotations[TimeoutKey]; ok && duration(&p.Timeout, value, MaxTimeout) == nil {
+		return max(request, p.Timeout)
+	}
+	return request
+}
+
+// ValidateTemplate returns what is wrong with the annotations of a template, which are at path.
+func ValidateTemplate(annotations map[string]string, path *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	for _, s := range settings {
+		value, ok := annotations[s.key]
+		if !ok {
+			continue
+		}
+		var p Policy
+		if err := s.read(&p, value); err != nil {
+			errs = append(errs, field.Invalid(path.Key(s.key), value, err.Error()))
+		} else if s.key != TimeoutKey {
+			errs = append(errs, field.Forbidden(path.Key(s.key), "belongs to the annotations of the Service or Route itself; move it there"))
+		}
+	}
+	return errs
+}
+
 // setting is one annotation.
 type setting struct {
 	key  string

@@ -3,11 +3,13 @@ package workload
 import (
 	"strconv"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
+	"ebb.dev/ebb/crds/async"
 	"ebb.dev/ebb/crds/config"
 	"ebb.dev/ebb/crds/serving"
 	servingv1 "ebb.dev/ebb/crds/serving/v1"
@@ -31,7 +33,8 @@ func podTemplate(in Input) corev1.PodTemplateSpec {
 func podSpec(in Input) corev1.PodSpec {
 	r, cfg := in.Revision, in.Config
 	pod := *r.Spec.PodSpec.DeepCopy()
-	pod.TerminationGracePeriodSeconds = ptr.To(ptr.Deref(r.Spec.TimeoutSeconds, cfg.Defaults.RevisionTimeoutSeconds) + GraceMargin)
+	request := time.Duration(ptr.Deref(r.Spec.TimeoutSeconds, cfg.Defaults.RevisionTimeoutSeconds)) * time.Second
+	pod.TerminationGracePeriodSeconds = ptr.To(int64(async.Longest(r.Annotations, request).Seconds()) + GraceMargin)
 	if pod.EnableServiceLinks == nil {
 		pod.EnableServiceLinks = cfg.Defaults.EnableServiceLinks
 	}

@@ -114,3 +114,25 @@ func TestADeploymentIsStable(t *testing.T) {
 		t.Error("what only the autoscaler and the labeler look at makes another Deployment")
 	}
 }
+
+func TestAReplicaThatIsToGoWaitsForItsLongestCall(t *testing.T) {
+	for name, c := range map[string]struct {
+		timeout     *int64
+		annotations map[string]string
+		want        int64
+	}{
+		"the cluster's time":         {nil, nil, 300 + GraceMargin},
+		"its own":                    {ptr.To[int64](20), nil, 20 + GraceMargin},
+		"that of calls in the queue": {ptr.To[int64](20), map[string]string{"async.ebb.dev/timeout": "15m"}, 900 + GraceMargin},
+		"those may be short":         {ptr.To[int64](20), map[string]string{"async.ebb.dev/timeout": "5s"}, 20 + GraceMargin},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := &servingv1.Revision{ObjectMeta: metav1.ObjectMeta{Name: "shop-00001", Annotations: c.annotations}}
+			r.Spec.Containers, r.Spec.TimeoutSeconds = []corev1.Container{{Name: "user-container", Image: "shop:v1"}}, c.timeout
+			d := NewDeployment(Input{Revision: r, Config: config.NewSet("cluster.local"), Proxy: NodeProxy})
+			if got := *d.Spec.Template.Spec.TerminationGracePeriodSeconds; got != c.want {
+				t.Errorf("%d s, want %d", got, c.want)
+			}
+		})
+	}
+}

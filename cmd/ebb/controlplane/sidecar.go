@@ -16,6 +16,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/utils/ptr"
 
+	"ebb.dev/ebb/crds/async"
 	"ebb.dev/ebb/crds/config"
 	"ebb.dev/ebb/crds/networking"
 	knative "ebb.dev/ebb/crds/serving"
@@ -131,10 +132,11 @@ func identityOf() corev1.Volume {
 
 // longestRequest bounds a replica's drain.
 func longestRequest(revision *servingv1.Revision) time.Duration {
+	longest := drainWithin
 	if seconds := revision.Spec.TimeoutSeconds; seconds != nil && *seconds > 0 {
-		return time.Duration(*seconds) * time.Second
+		longest = time.Duration(*seconds) * time.Second
 	}
-	return drainWithin
+	return async.Longest(revision.Annotations, longest)
 }
 
 // podName and podNamespace are the control plane's own pod, by the downward API.

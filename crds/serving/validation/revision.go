@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/utils/ptr"
 
+	"ebb.dev/ebb/crds/async"
 	"ebb.dev/ebb/crds/config"
 	"ebb.dev/ebb/crds/networking"
 	"ebb.dev/ebb/crds/serving"
@@ -24,6 +25,7 @@ func (r *Result) template(t *v1.RevisionTemplateSpec, parent *metav1.ObjectMeta,
 	r.add(templateName(&t.ObjectMeta, parent, meta)...)
 	r.autoscaling(t.Annotations, cfg, annotations)
 	r.add(networking.ValidateAnnotations(t.Annotations, annotations)...)
+	r.add(async.ValidateTemplate(t.Annotations, annotations)...)
 	r.sidecarAnnotations(t.Annotations, annotations)
 	if value, said := t.Annotations[serving.ReplicaProxyAnnotationKey]; said && value != serving.ReplicaProxyNode && value != serving.ReplicaProxySidecar {
 		r.add(field.NotSupported(annotations.Key(serving.ReplicaProxyAnnotationKey), value, []string{serving.ReplicaProxyNode, serving.ReplicaProxySidecar}))
