@@ -41,7 +41,7 @@ func writeEvents(w io.Writer, events []broker.Stored) error {
 	table := newTable(w)
 	fmt.Fprintln(table, "POSITION\tSTORED\tTYPE\tSOURCE\tID\tBYTES")
 	for _, e := range events {
-		fmt.Fprintf(table, "%d\t%s\t%s\t%s\t%s\t%d\n", e.Position, clockTime(e.Stored), oneLine(e.Type), oneLine(e.Source), oneLine(e.ID), e.Bytes)
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%d\n", e.Place(), clockTime(e.Stored), oneLine(e.Type), oneLine(e.Source), oneLine(e.ID), e.Bytes)
 	}
 	return table.Flush()
 }
@@ -102,8 +102,8 @@ func (f *eventsFlags) copyLines(w io.Writer, body io.Reader, name string) error 
 			return fmt.Errorf("follow Broker %s/%s: %w", f.namespace, name, err)
 		}
 		// Columns cannot wait for what comes: these widths fit most.
-		if _, err := fmt.Fprintf(w, "%-8d  %s  %-32s  %-32s  %-24s  %d\n",
-			e.Position, clockTime(e.Stored), oneLine(e.Type), oneLine(e.Source), oneLine(e.ID), e.Bytes); err != nil {
+		if _, err := fmt.Fprintf(w, "%-8s  %s  %-32s  %-32s  %-24s  %d\n",
+			e.Place(), clockTime(e.Stored), oneLine(e.Type), oneLine(e.Source), oneLine(e.ID), e.Bytes); err != nil {
 			return err
 		}
 	}
@@ -116,12 +116,12 @@ func newEventsShowCommand() *cobra.Command {
 		Short: "Show an event that a Broker stored, whole, in CloudEvents' JSON format",
 		Args:  cobra.ExactArgs(2),
 		RunE: f.run(func(ctx context.Context, cmd *cobra.Command, args []string) error {
-			position, err := strconv.ParseUint(args[1], 10, 64)
+			partition, position, err := broker.ParsePlace(args[1])
 			if err != nil {
-				return fmt.Errorf("POSITION %s: must be a number, as shown by: ebb events list %s -n %s", args[1], args[0], f.namespace)
+				return fmt.Errorf("POSITION %s: must be a number, or PARTITION/POSITION, as shown by: ebb events list %s -n %s", args[1], args[0], f.namespace)
 			}
 			var e json.RawMessage
-			if err := f.ask(ctx, http.MethodGet, f.brokerPage(args[0], "events/"+strconv.FormatUint(position, 10)), &e); err != nil {
+			if err := f.ask(ctx, http.MethodGet, f.brokerPage(args[0], "events/"+broker.PlaceOf(partition, position)), &e); err != nil {
 				return err
 			}
 			return writeJSON(cmd.OutOrStdout(), e)

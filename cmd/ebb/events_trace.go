@@ -64,7 +64,7 @@ func writeTrace(w io.Writer, found broker.Trace) error {
 		if i > 0 {
 			fmt.Fprintln(w)
 		}
-		fmt.Fprintf(w, "%s, position %d, stored %s: type %s, source %s, %d bytes\n", placeName(s.Place), s.Position, clockTime(s.Stored.Stored), oneLine(s.Type), oneLine(s.Source), s.Bytes)
+		fmt.Fprintf(w, "%s, position %s, stored %s: type %s, source %s, %d bytes\n", placeName(s.Place), s.Stored.Place(), clockTime(s.Stored.Stored), oneLine(s.Type), oneLine(s.Source), s.Bytes)
 		if s.Trace != "" {
 			fmt.Fprintf(w, "trace %s\n", s.Trace)
 		}
@@ -83,7 +83,7 @@ func writeTrace(w io.Writer, found broker.Trace) error {
 		fmt.Fprintln(w, "\nOf the same trace:")
 		table := newTable(w)
 		for _, r := range found.Related {
-			fmt.Fprintf(table, "  %s\t%d\t%s\t%s\t%s\t%s\n", placeName(r.Place), r.Position, clockTime(r.Stored.Stored), oneLine(r.Type), oneLine(r.Source), oneLine(r.ID))
+			fmt.Fprintf(table, "  %s\t%s\t%s\t%s\t%s\t%s\n", placeName(r.Place), r.Stored.Place(), clockTime(r.Stored.Stored), oneLine(r.Type), oneLine(r.Source), oneLine(r.ID))
 		}
 		if err := table.Flush(); err != nil {
 			return err
@@ -97,13 +97,7 @@ func writeTrace(w io.Writer, found broker.Trace) error {
 	return nil
 }
 
-func placeName(p broker.Place) string {
-	name := fmt.Sprintf("%s %s/%s", p.Kind, p.Namespace, p.Name)
-	if p.Partition != nil {
-		name += fmt.Sprintf(" partition %d", *p.Partition)
-	}
-	return name
-}
+func placeName(p broker.Place) string { return fmt.Sprintf("%s %s/%s", p.Kind, p.Namespace, p.Name) }
 
 // fateDetail is what there is to say besides an event's state.
 func fateDetail(r broker.ReaderFate) string {

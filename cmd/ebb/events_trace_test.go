@@ -17,8 +17,8 @@ func TestATraceIsShownInWords(t *testing.T) {
 	found := broker.Trace{
 		ID: "e1",
 		Stored: []broker.Sighting{{
-			Place:  broker.Place{Kind: model.Broker, Namespace: "shop", Name: "default", Partition: &partition},
-			Stored: broker.Stored{Position: 7, Stored: at, Type: "order", Source: "/shop", ID: "e1", Bytes: 12}, Trace: "4bf9",
+			Place:  broker.Place{Kind: model.Broker, Namespace: "shop", Name: "default"},
+			Stored: broker.Stored{Partition: &partition, Position: 7, Stored: at, Type: "order", Source: "/shop", ID: "e1", Bytes: 12}, Trace: "4bf9",
 			Readers: []broker.ReaderFate{
 				{Kind: model.Trigger, Namespace: "shop", Name: "mail", State: dispatch.Waiting, Attempts: 2, NextAttempt: &at, Paused: true},
 				{Kind: model.Trigger, Namespace: "shop", Name: "ship", State: dispatch.Taken, Subscriber: "http://ship"},
@@ -33,7 +33,7 @@ func TestATraceIsShownInWords(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, words := range []string{
-		"Broker shop/default partition 3, position 7, stored 2026-01-02 03:04:05.000: type order, source /shop, 12 bytes\ntrace 4bf9\n",
+		"Broker shop/default, position 3/7, stored 2026-01-02 03:04:05.000: type order, source /shop, 12 bytes\ntrace 4bf9\n",
 		"waiting     2 attempts failed; next at 2026-01-02 03:04:05.000; nothing is delivered now",
 		"delivered   to http://ship",
 		"dead        is on the list: ebb events dead bill -n shop; at 2026-01-02 03:04:05; the answer was 400 no room",

@@ -25,6 +25,20 @@ import (
 
 // Log is what is swept.
 type Log interface {
+	log.Lister
+	// Own notes which cluster, by the UID of its namespace kube-system, the log is of. It fails with ErrAnotherCluster if that is another one.
+	Own(ctx context.Context, cluster types.UID) error
+	Remove(ctx context.Context, stream model.StreamID) error
+	Forget(ctx context.Context, stream model.StreamID, reader model.ReaderID) error
+}
+
+// Noting is a log of one cluster, which keeps as the state of a reader which one that is.
+type Noting struct {
+	Whole
+}
+
+// Whole is a log that can say what it keeps.
+type Whole interface {
 	log.Log
 	log.Lister
 }
@@ -124,20 +138,25 @@ func (s *Sweeper) own(ctx context.Context) error {
 	if err := s.Objects.Get(ctx, types.NamespacedName{Name: metav1.NamespaceSystem}, &system); err != nil {
 		return fmt.Errorf("read namespace %s, whose UID tells clusters apart: %w", metav1.NamespaceSystem, err)
 	}
-	if err := s.Log.Ensure(ctx, model.Stream{ID: ownerStream}); err != nil {
+	return s.Log.Own(ctx, system.UID)
+}
+
+// Own notes which cluster the log is of, or fails if that is another one.
+func (l Noting) Own(ctx context.Context, cluster types.UID) error {
+	if err := l.Ensure(ctx, model.Stream{ID: ownerStream}); err != nil {
 		return fmt.Errorf("make stream %s: %w", ownerStream, err)
 	}
-	owner, err := s.Log.Kept(ctx, ownerStream, ownerReader)
+	owner, err := l.Kept(ctx, ownerStream, ownerReader)
 	switch {
 	case err != nil:
 		return fmt.Errorf("read which cluster the event log is of: %w", err)
 	case owner == nil:
-		if err := s.Log.Keep(ctx, ownerStream, ownerReader, 0, []byte(system.UID)); err != nil {
+		if err := l.Keep(ctx, ownerStream, ownerReader, 0, []byte(cluster)); err != nil {
 			return fmt.Errorf("note which cluster the event log is of: %w", err)
 		}
-	case types.UID(owner) != system.UID:
+	case types.UID(owner) != cluster:
 		return fmt.Errorf("%w: it was of the one whose namespace %s has UID %s, this one's has %s; give this cluster a folder of its own",
-			ErrAnotherCluster, metav1.NamespaceSystem, owner, system.UID)
+			ErrAnotherCluster, metav1.NamespaceSystem, owner, cluster)
 	}
 	return nil
 }

@@ -68,7 +68,7 @@ func swept(t *testing.T, l *memory.Log, system types.UID, funcs interceptor.Func
 	}
 	objects = append(objects, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: metav1.NamespaceSystem, UID: system}})
 	return &Sweeper{
-		Log: l, Objects: fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).WithInterceptorFuncs(funcs).Build(),
+		Log: Noting{l}, Objects: fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).WithInterceptorFuncs(funcs).Build(),
 		Logger: slog.New(slog.NewTextHandler(t.Output(), nil)), Clock: clocktesting.NewFakeClock(time.Now()),
 	}
 }

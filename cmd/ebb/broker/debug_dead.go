@@ -16,6 +16,7 @@ import (
 	"ebb.dev/ebb/eventing/extension"
 	"ebb.dev/ebb/eventing/log"
 	"ebb.dev/ebb/eventing/model"
+	"ebb.dev/ebb/eventing/partition"
 )
 
 // DeadEvent is one of a Trigger's list of events that were given up and that no dead letter sink took.
@@ -70,14 +71,13 @@ func noted(e *event.Event) (log.Position, bool) {
 	return log.Position(at), err == nil
 }
 
+// trigger is a Trigger's reader, or one of those of its partitions: they have one list of dead events.
 func (p *eventPages) trigger(key model.Key) (dispatch.Reader, error) {
-	for _, reader := range p.readers.Snapshot() {
-		if reader.Kind == model.Trigger && reader.Key == key {
-			return reader, nil
-		}
+	parts, err := p.partsOf(key)
+	if err != nil {
+		return dispatch.Reader{}, err
 	}
-	return dispatch.Reader{}, absent{fmt.Errorf("Trigger %s gets no events here: it is not there, or its Broker is not ready; see: ebb kubectl get triggers -n %s",
-		key, key.Namespace)}
+	return parts[0].Reader, nil
 }
 
 func (p *eventPages) dead(r *http.Request) (any, error) {
@@ -123,7 +123,7 @@ func noSuchDead(key model.Key, at uint64) error {
 }
 
 func deadEvent(record log.Record, full bool) (DeadEvent, error) {
-	s, err := stored(record, full)
+	s, err := stored(record, nil, full)
 	d := DeadEvent{Stored: s}
 	extensions := record.Event.Extensions()
 	d.Destination, d.Reason = text(extensions[extension.ErrorDest]), text(extensions[extension.ErrorData])
@@ -255,7 +255,8 @@ func goOn(err error) error {
 
 // giveBack has the Broker take a dead event again, then notes it: ending in between, the event is given back twice, never lost.
 func (p *eventPages) giveBack(ctx context.Context, reader dispatch.Reader, record log.Record) error {
-	if s, ok := p.streams.Stream(reader.Stream); ok {
+	base, _ := partition.Of(reader.Stream)
+	if s, ok := p.streams.Stream(base); ok {
 		// It entered the Broker before it died: after this time no Broker knows it any more.
 		if again := record.Stored.Add(s.Limits.Dedupe); s.Limits.Dedupe > 0 && p.now().Before(again) {
 			return fmt.Errorf("%w: try again after %s", errTooSoon, again.UTC().Format(time.RFC3339))

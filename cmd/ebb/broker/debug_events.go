@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/cloudevents/sdk-go/v2/event"
+	"golang.org/x/sync/errgroup"
 
 	"ebb.dev/ebb/eventing/dispatch"
 	"ebb.dev/ebb/eventing/ingress"
@@ -25,10 +26,11 @@ import (
 
 // The paths of the pages about events, below which come NAMESPACE/NAME and a page. `ebb events` reads them.
 const (
-	// BrokersPath leads to "events" (?last=N), "events/POSITION" and "follow" (?last=N), which answers with JSON lines that do not end.
+	// BrokersPath leads to "events" (?last=N), "events/POSITION" or "events/PARTITION/POSITION", and "follow" (?last=N), which answers with JSON
+	// lines that do not end.
 	BrokersPath = "/events/brokers/"
 	// TriggersPath leads to all Triggers (?namespace=), and for one of them to "dead" (?all=true, ?position=N) and, with POST, "redrive"
-	// (?position=N) and "replay" (?from=, ?to=, ?dryRun=true). ?full=true adds whole events to what is listed.
+	// (?position=N) and "replay" (?from=, ?to=, ?partition=, ?dryRun=true). ?full=true adds whole events to what is listed.
 	TriggersPath = "/events/triggers/"
 	// TracePath says where an event is and went: ?id=, ?source=, ?namespace=, ?since= (a time, or how long ago).
 	TracePath = "/events/trace"
@@ -36,11 +38,13 @@ const (
 
 // Stored is an event as the log has it.
 type Stored struct {
-	Position log.Position `json:"position"`
-	Stored   time.Time    `json:"stored"`
-	Type     string       `json:"type"`
-	Source   string       `json:"source"`
-	ID       string       `json:"id"`
+	// Partition is that of the topic of a Broker of class Kafka: positions are the partition's then, Kafka's offsets and one.
+	Partition *int32       `json:"partition,omitempty"`
+	Position  log.Position `json:"position"`
+	Stored    time.Time    `json:"stored"`
+	Type      string       `json:"type"`
+	Source    string       `json:"source"`
+	ID        string       `json:"id"`
 	// Bytes is the size of the data.
 	Bytes int `json:"bytes"`
 	// Event is the whole in CloudEvents' JSON format, where it was asked for.
@@ -110,7 +114,7 @@ func (p *process) events() *eventPages {
 
 func (p *eventPages) routes(mux *http.ServeMux) {
 	mux.HandleFunc("GET "+BrokersPath+"{namespace}/{name}/events", p.page(p.list))
-	mux.HandleFunc("GET "+BrokersPath+"{namespace}/{name}/events/{position}", p.page(p.show))
+	mux.HandleFunc("GET "+BrokersPath+"{namespace}/{name}/events/{position...}", p.page(p.show))
 	mux.HandleFunc("GET "+BrokersPath+"{namespace}/{name}/follow", p.follow)
 	mux.HandleFunc("GET "+TracePath, p.page(p.trace))
 	mux.HandleFunc("GET "+TriggersPath+"{$}", p.page(p.triggers))
@@ -194,13 +198,17 @@ func (p *eventPages) list(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	records, _, err := p.last(r.Context(), stream, int(last))
+	all, err := p.orders(stream)
+	if err != nil {
+		return nil, fmt.Errorf("read Broker %s: %w", keyIn(r), err)
+	}
+	records, _, err := p.lastOf(r.Context(), all, int(last))
 	if err != nil {
 		return nil, fmt.Errorf("read Broker %s: %w", keyIn(r), err)
 	}
 	out := make([]Stored, 0, len(records))
 	for _, record := range records {
-		s, err := stored(record, flag(r, "full"))
+		s, err := stored(record.Record, record.partition, flag(r, "full"))
 		if err != nil {
 			return nil, err
 		}
@@ -209,7 +217,7 @@ func (p *eventPages) list(r *http.Request) (any, error) {
 	return out, nil
 }
 
-// last reads the last n records that are kept, and says which position comes next.
+// last reads the last n records that an order keeps, and says which position comes next.
 func (p *eventPages) last(ctx context.Context, stream model.StreamID, n int) (records []log.Record, next log.Position, err error) {
 	oldest, next, err := p.log.Bounds(ctx, stream)
 	if err != nil {
@@ -242,23 +250,27 @@ func (p *eventPages) show(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	at, err := strconv.ParseUint(r.PathValue("position"), 10, 64)
+	of, at, err := ParsePlace(r.PathValue("position"))
 	if err != nil || at == 0 {
-		return nil, badRequest{fmt.Errorf("position %s: must be a number from 1", r.PathValue("position"))}
+		return nil, badRequest{fmt.Errorf("position %s: must be a number from 1, or PARTITION/POSITION", r.PathValue("position"))}
 	}
-	records, err := p.log.Get(r.Context(), stream, log.Position(at))
+	in, err := p.order(stream, of, "position "+r.PathValue("position"))
+	if err != nil {
+		return nil, err
+	}
+	records, err := p.log.Get(r.Context(), in.stream, at)
 	if err != nil {
 		return nil, fmt.Errorf("read Broker %s: %w", key, err)
 	}
 	if len(records) == 0 {
-		return nil, absent{fmt.Errorf("Broker %s keeps no event at position %d; see: ebb events list %s -n %s", key, at, key.Name, key.Namespace)}
+		return nil, absent{fmt.Errorf("Broker %s keeps no event at position %s; see: ebb events list %s -n %s", key, PlaceOf(in.partition, at), key.Name, key.Namespace)}
 	}
 	return whole(records[0].Event)
 }
 
 // follow writes a line of JSON for each event, whole, from now on or from the last few on.
 func (p *eventPages) follow(w http.ResponseWriter, r *http.Request) {
-	stream, records, next, err := p.beginning(r)
+	all, records, next, err := p.beginning(r)
 	if err != nil {
 		fail(w, err)
 		return
@@ -268,8 +280,8 @@ func (p *eventPages) follow(w http.ResponseWriter, r *http.Request) {
 	p.endWithServer(ctx, cancel)
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	control, encoder := http.NewResponseController(w), json.NewEncoder(w)
-	line := func(record log.Record) error {
-		s, err := stored(record, true)
+	line := func(record placedRecord) error {
+		s, err := stored(record.Record, record.partition, true)
 		if err != nil {
 			return err
 		}
@@ -286,23 +298,42 @@ func (p *eventPages) follow(w http.ResponseWriter, r *http.Request) {
 	if err := control.Flush(); err != nil {
 		return
 	}
-	if err := p.log.Follow(ctx, stream, next, line); err != nil && ctx.Err() == nil {
+	if err := p.followAll(ctx, all, next, line); err != nil && ctx.Err() == nil {
 		p.logger.Warn("events not followed any more", "broker", keyIn(r), "error", err)
 	}
 }
 
-// beginning is what a follower reads and gets at first, and the position it goes on from.
-func (p *eventPages) beginning(r *http.Request) (stream model.StreamID, records []log.Record, next log.Position, err error) {
-	stream, err = p.broker(keyIn(r))
+// followAll calls f with what each order gets from a position on, one record at a time, until one of them ends.
+func (p *eventPages) followAll(ctx context.Context, all []order, next []log.Position, f func(placedRecord) error) error {
+	var one sync.Mutex
+	work, ctx := errgroup.WithContext(ctx)
+	for i, o := range all {
+		work.Go(func() error {
+			return p.log.Follow(ctx, o.stream, next[i], func(record log.Record) error {
+				one.Lock()
+				defer one.Unlock()
+				return f(placedRecord{record, o.partition})
+			})
+		})
+	}
+	return work.Wait()
+}
+
+// beginning is what a follower reads and gets at first, and the positions it goes on from.
+func (p *eventPages) beginning(r *http.Request) (all []order, records []placedRecord, next []log.Position, err error) {
+	stream, err := p.broker(keyIn(r))
 	if err != nil {
-		return "", nil, 0, err
+		return nil, nil, nil, err
 	}
 	last, err := number(r, "last", 0, lastMost)
 	if err != nil {
-		return "", nil, 0, err
+		return nil, nil, nil, err
 	}
-	records, next, err = p.last(r.Context(), stream, int(last))
-	return stream, records, next, err
+	if all, err = p.orders(stream); err != nil {
+		return nil, nil, nil, err
+	}
+	records, next, err = p.lastOf(r.Context(), all, int(last))
+	return all, records, next, err
 }
 
 // endWithServer calls end when the server that serves this request begins to shut down.
@@ -359,10 +390,10 @@ func moment(t time.Time) *time.Time {
 	return &t
 }
 
-// stored describes a record, with the event itself if it is to be whole.
-func stored(record log.Record, full bool) (Stored, error) {
+// stored describes a record of a partition, if its stream has any, with the event itself if it is to be whole.
+func stored(record log.Record, of *int32, full bool) (Stored, error) {
 	e := record.Event
-	s := Stored{Position: record.Position, Stored: record.Stored, Type: e.Type(), Source: e.Source(), ID: e.ID(), Bytes: len(e.Data())}
+	s := Stored{Partition: of, Position: record.Position, Stored: record.Stored, Type: e.Type(), Source: e.Source(), ID: e.ID(), Bytes: len(e.Data())}
 	if !full {
 		return s, nil
 	}

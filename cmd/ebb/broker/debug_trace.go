@@ -14,7 +14,6 @@ import (
 	"ebb.dev/ebb/eventing/dispatch"
 	"ebb.dev/ebb/eventing/log"
 	"ebb.dev/ebb/eventing/model"
-	"ebb.dev/ebb/eventing/partition"
 	"ebb.dev/ebb/eventing/trace"
 )
 
@@ -48,8 +47,6 @@ type Place struct {
 	Kind      model.Kind `json:"kind"`
 	Namespace string     `json:"namespace"`
 	Name      string     `json:"name"`
-	// Partition is that of a Kafka topic, for one that has several.
-	Partition *int32 `json:"partition,omitempty"`
 }
 
 // Related is another event of the same trace.
@@ -91,7 +88,7 @@ type fates interface {
 // searched is one stream to search.
 type searched struct {
 	Place
-	stream model.StreamID
+	order
 }
 
 func (p *eventPages) trace(r *http.Request) (any, error) {
@@ -132,22 +129,13 @@ func (p *eventPages) places(namespace string, out *Trace) []searched {
 			continue
 		}
 		at := Place{Kind: s.Kind, Namespace: s.Key.Namespace, Name: s.Key.Name}
-		var parts []model.StreamID
-		if p.partitions != nil {
-			var err error
-			if parts, err = p.partitions(s.ID); err != nil {
-				out.Incomplete = append(out.Incomplete, fmt.Sprintf("%s %s: %v", s.Kind, s.Key, err))
-				continue
-			}
+		all, err := p.orders(s.ID)
+		if err != nil {
+			out.Incomplete = append(out.Incomplete, fmt.Sprintf("%s %s: %v", s.Kind, s.Key, err))
+			continue
 		}
-		if len(parts) == 0 {
-			places = append(places, searched{at, s.ID})
-		}
-		for _, part := range parts {
-			_, n := partition.Of(part)
-			one := at
-			one.Partition = &n
-			places = append(places, searched{one, part})
+		for _, o := range all {
+			places = append(places, searched{at, o})
 		}
 	}
 	slices.SortFunc(places, func(a, b searched) int { return cmp.Compare(a.stream, b.stream) })
@@ -188,7 +176,7 @@ func (p *eventPages) sight(ctx context.Context, out *Trace, places []searched, s
 		if e.ID() != out.ID || out.Source != "" && e.Source() != out.Source {
 			return nil
 		}
-		s, err := stored(record, false)
+		s, err := stored(record, at.partition, false)
 		if err != nil {
 			return err
 		}
@@ -230,7 +218,7 @@ func (p *eventPages) relate(ctx context.Context, out *Trace, places []searched) 
 		if !traces[id] || record.Event.ID() == out.ID && (out.Source == "" || record.Event.Source() == out.Source) {
 			return nil
 		}
-		s, err := stored(record, false)
+		s, err := stored(record, at.partition, false)
 		if err != nil {
 			return err
 		}

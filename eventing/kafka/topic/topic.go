@@ -30,36 +30,37 @@ var ErrMissing = errors.New("it does not exist")
 // settle is how long Kafka's brokers are given between two questions about what one of them has just agreed to.
 const settle = 20 * time.Millisecond
 
-// Ensure makes a topic, or finds it, and returns how many partitions it has. making, if any, is called before one is made: what is known of one
-// of that name is about another.
-func Ensure(ctx context.Context, client *kgo.Client, t Topic, making func()) (int32, error) {
-	partitions, err := Partitions(ctx, client, t.Name)
+// Ensure makes a topic, or finds it, and returns how many partitions it has, and whether it was made. making, if any, is called before one is
+// made: what is known of one of that name is about another.
+func Ensure(ctx context.Context, client *kgo.Client, t Topic, making func()) (partitions int32, made bool, err error) {
+	partitions, err = Partitions(ctx, client, t.Name)
 	if err == nil || !errors.Is(err, kerr.UnknownTopicOrPartition) {
-		return partitions, err
+		return partitions, false, err
 	}
 	if t.External {
-		return 0, ErrMissing
+		return 0, false, ErrMissing
 	}
 	if making != nil {
 		making()
 	}
-	if err := create(ctx, client, t); err != nil {
-		return 0, err
+	if made, err = create(ctx, client, t); err != nil {
+		return 0, false, err
 	}
 	for {
 		// Every broker hears of it soon.
 		if partitions, err = Partitions(ctx, client, t.Name); !errors.Is(err, kerr.UnknownTopicOrPartition) {
-			return partitions, err
+			return partitions, made, err
 		}
 		select {
 		case <-ctx.Done():
-			return 0, err
+			return 0, made, err
 		case <-time.After(settle):
 		}
 	}
 }
 
-func create(ctx context.Context, client *kgo.Client, t Topic) error {
+// create makes a topic, unless somebody else has meanwhile.
+func create(ctx context.Context, client *kgo.Client, t Topic) (made bool, err error) {
 	config := make(map[string]*string, len(t.Config))
 	for key, value := range t.Config {
 		config[key] = &value
@@ -73,13 +74,14 @@ func create(ctx context.Context, client *kgo.Client, t Topic) error {
 	}
 	answer, err := kadm.NewClient(client).CreateTopic(ctx, partitions, replication, config, t.Name)
 	switch {
-	case err == nil, errors.Is(err, kerr.TopicAlreadyExists):
-		// Somebody else may have made it meanwhile.
-		return nil
+	case err == nil:
+		return true, nil
+	case errors.Is(err, kerr.TopicAlreadyExists):
+		return false, nil
 	case answer.ErrMessage != "":
-		return fmt.Errorf("make it with %d partitions and replication factor %d: %w: %s", t.Partitions, t.Replication, err, answer.ErrMessage)
+		return false, fmt.Errorf("make it with %d partitions and replication factor %d: %w: %s", t.Partitions, t.Replication, err, answer.ErrMessage)
 	}
-	return fmt.Errorf("make it with %d partitions and replication factor %d: %w", t.Partitions, t.Replication, err)
+	return false, fmt.Errorf("make it with %d partitions and replication factor %d: %w", t.Partitions, t.Replication, err)
 }
 
 // Partitions asks how many partitions a topic has.

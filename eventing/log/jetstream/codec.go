@@ -285,11 +285,3 @@ func (d *decoder) uri(tag byte) any {
 	}
 	return types.URIRef{}
 }
-
-// identity reads only what tells events apart: id and source.
-func identity(b []byte) (id, source []byte, err error) {
-	d := &decoder{b: b}
-	d.byte()
-	id, source = d.bytes(), d.bytes()
-	return id, source, d.err
-}

@@ -26,7 +26,7 @@ type commit struct {
 	// events are encoded.
 	events [][]byte
 	// keys tell the events apart, if that is known already.
-	keys []identityKey
+	keys []log.Identity
 	// size is how many bytes the events have.
 	size uint64
 }

@@ -1,58 +1,38 @@
 package jetstream
 
 import (
-	"encoding/binary"
-	"hash/maphash"
 	"time"
 
 	"ebb.dev/ebb/eventing/log"
 )
 
-// identityKey stands for a source and id. Its seeds are this process's own, so that nobody can make two events collide.
-type identityKey [2]uint64
-
-var identitySeeds = [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}
-
-func keyOf(id, source []byte) identityKey {
-	var key identityKey
-	for i, seed := range identitySeeds {
-		var h maphash.Hash
-		h.SetSeed(seed)
-		_, _ = h.Write(binary.BigEndian.AppendUint32(nil, uint32(len(id))))
-		_, _ = h.Write(id)
-		_, _ = h.Write(source)
-		key[i] = h.Sum64()
-	}
-	return key
-}
-
 // dedupe remembers the events of a window of time. It is not for use by several goroutines at once.
 type dedupe struct {
 	window time.Duration
-	known  map[identityKey]log.Position
+	known  map[log.Identity]log.Position
 	// queue has the keys in the order of their times, so that forgetting takes no search.
 	queue []dedupeEntry
 	begin int
 }
 
 type dedupeEntry struct {
-	key      identityKey
+	key      log.Identity
 	position log.Position
 	stored   time.Time
 }
 
 func newDedupe(window time.Duration) *dedupe {
-	return &dedupe{window: window, known: make(map[identityKey]log.Position)}
+	return &dedupe{window: window, known: make(map[log.Identity]log.Position)}
 }
 
 // find returns the position of an event that was stored within the window.
-func (d *dedupe) find(key identityKey, now time.Time) (log.Position, bool) {
+func (d *dedupe) find(key log.Identity, now time.Time) (log.Position, bool) {
 	d.forget(now)
 	p, ok := d.known[key]
 	return p, ok
 }
 
-func (d *dedupe) add(key identityKey, p log.Position, stored time.Time) {
+func (d *dedupe) add(key log.Identity, p log.Position, stored time.Time) {
 	d.known[key] = p
 	d.queue = append(d.queue, dedupeEntry{key: key, position: p, stored: stored})
 }
@@ -63,8 +43,8 @@ func (d *dedupe) addCommit(c *commit) {
 		d.add(key, c.first+log.Position(i), c.stored)
 	}
 	for i, b := range c.events[len(c.keys):] {
-		if id, source, err := identity(b); err == nil {
-			d.add(keyOf(id, source), c.first+log.Position(len(c.keys)+i), c.stored)
+		if e, err := decodeEvent(b); err == nil {
+			d.add(log.IdentityOf(e), c.first+log.Position(len(c.keys)+i), c.stored)
 		}
 	}
 }

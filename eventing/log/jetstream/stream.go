@@ -67,7 +67,7 @@ type head struct {
 // appending is what one Append asks for.
 type appending struct {
 	events    [][]byte
-	keys      []identityKey
+	keys      []log.Identity
 	positions []log.Position
 	// mark asks for a commit even if it has no events.
 	mark bool
@@ -85,7 +85,7 @@ func (s *stream) encodeAll(events []*event.Event) (*appending, int, error) {
 	limits := s.currentLimits()
 	a := &appending{events: make([][]byte, len(events)), positions: make([]log.Position, len(events))}
 	if limits.Dedupe > 0 {
-		a.keys = make([]identityKey, len(events))
+		a.keys = make([]log.Identity, len(events))
 	}
 	size := 0
 	for i, e := range events {
@@ -97,11 +97,7 @@ func (s *stream) encodeAll(events []*event.Event) (*appending, int, error) {
 			return nil, 0, fmt.Errorf("%w: event %s has %d bytes and %d of attributes, the stream takes %d and %d", log.ErrTooLarge, e.ID(), data, len(b)-data, limits.Event, attributeBytes)
 		}
 		if a.keys != nil {
-			id, source, err := identity(b)
-			if err != nil {
-				return nil, 0, err
-			}
-			a.keys[i] = keyOf(id, source)
+			a.keys[i] = log.IdentityOf(e)
 		}
 		a.events[i] = b
 		size += len(b)
@@ -202,7 +198,7 @@ func (s *stream) assemble(requests []*request[*appending]) *commit {
 		c.stored = s.head.stored
 	}
 	s.mu.Unlock()
-	var own map[identityKey]log.Position
+	var own map[log.Identity]log.Position
 	for _, r := range requests {
 		for i, b := range r.value.events {
 			if s.dedupe != nil && r.value.keys != nil {
@@ -218,7 +214,7 @@ func (s *stream) assemble(requests []*request[*appending]) *commit {
 					continue
 				}
 				if own == nil {
-					own = make(map[identityKey]log.Position, len(requests))
+					own = make(map[log.Identity]log.Position, len(requests))
 				}
 				own[key] = c.next()
 			}

@@ -1,46 +1,26 @@
 package kafka
 
 import (
-	"encoding/binary"
-	"hash/maphash"
 	"sync"
 	"time"
 
 	"ebb.dev/ebb/eventing/log"
 )
 
-// identity stands for a source and id. Its seeds are this process's own, so that nobody can make two events collide.
-type identity [2]uint64
-
-var seeds = [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}
-
-func identityOf(source, id string) identity {
-	var out identity
-	for i, seed := range seeds {
-		var h maphash.Hash
-		h.SetSeed(seed)
-		_, _ = h.Write(binary.BigEndian.AppendUint32(nil, uint32(len(id))))
-		_, _ = h.WriteString(id)
-		_, _ = h.WriteString(source)
-		out[i] = h.Sum64()
-	}
-	return out
-}
-
 // window knows the events of a span of time, those on their way to Kafka included.
 type window struct {
 	mu sync.Mutex
 	// span is how long an event is known; zero knows none but those on their way.
 	span   time.Duration
-	known  map[identity]log.Position
-	flying map[identity]*attempt
+	known  map[log.Identity]log.Position
+	flying map[log.Identity]*attempt
 	// queue has what is known in the order of its times, so that forgetting takes no search.
 	queue []stored
 	begin int
 }
 
 type stored struct {
-	key      identity
+	key      log.Identity
 	position log.Position
 	at       time.Time
 }
@@ -53,12 +33,12 @@ type attempt struct {
 }
 
 func newWindow(span time.Duration) *window {
-	return &window{span: span, known: map[identity]log.Position{}, flying: map[identity]*attempt{}}
+	return &window{span: span, known: map[log.Identity]log.Position{}, flying: map[log.Identity]*attempt{}}
 }
 
 // claim says what is to be done about an event: nothing if it is known (a is nil); wait for a if it is on its way already; send it and settle a
 // if it is new.
-func (w *window) claim(key identity, now time.Time) (p log.Position, a *attempt, fresh bool) {
+func (w *window) claim(key log.Identity, now time.Time) (p log.Position, a *attempt, fresh bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.span > 0 {
@@ -78,7 +58,7 @@ func (w *window) claim(key identity, now time.Time) (p log.Position, a *attempt,
 }
 
 // settle says what became of an attempt.
-func (w *window) settle(key identity, a *attempt, p log.Position, err error, at time.Time) {
+func (w *window) settle(key log.Identity, a *attempt, p log.Position, err error, at time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.flying[key] == a {
@@ -92,7 +72,7 @@ func (w *window) settle(key identity, a *attempt, p log.Position, err error, at 
 }
 
 // remember takes in what is stored already.
-func (w *window) remember(key identity, p log.Position, at time.Time) {
+func (w *window) remember(key log.Identity, p log.Position, at time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if _, has := w.known[key]; !has && w.span > 0 {
@@ -100,7 +80,7 @@ func (w *window) remember(key identity, p log.Position, at time.Time) {
 	}
 }
 
-func (w *window) add(key identity, p log.Position, at time.Time) {
+func (w *window) add(key log.Identity, p log.Position, at time.Time) {
 	w.known[key] = p
 	w.queue = append(w.queue, stored{key, p, at})
 }
@@ -110,7 +90,7 @@ func (w *window) resize(span time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.span = span; span <= 0 {
-		w.known, w.queue, w.begin = map[identity]log.Position{}, nil, 0
+		w.known, w.queue, w.begin = map[log.Identity]log.Position{}, nil, 0
 	}
 }
 

@@ -10,6 +10,9 @@
 // States of readers are records of one compacted topic, which is read when the log is opened. The plain positions are committed to consumer
 // groups besides, so that Kafka's tools show who lags; nothing is read back from them but where a reader begins that has no state.
 //
+// Who opens a log keeps its owner's states from then on: an older log of that owner, in another process, sees it in that topic, and ends with
+// ErrTaken. Streams and topics are known to be an owner's (Owned), so that what deleted objects left can be dropped.
+//
 // What Kafka does not give: a stream is never full, and retention is the topic's, whether or not somebody has still to read
 // (retention.ms; by default Kafka's seven days). Duplicates are found among what this process appended or finds in the topic when it
 // starts, within the window; another producer that writes the same source and id at the same time is not.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -73,19 +75,20 @@ func (g *groups) name(reader model.ReaderID) string {
 	return g.names[base]
 }
 
-// read says up to where a reader has read a partition.
-func (g *groups) read(reader model.ReaderID, p *part, read log.Position) {
+// read says up to where a reader has read a partition, and returns the group that shows it; "" if none does.
+func (g *groups) read(reader model.ReaderID, p *part, read log.Position) (name string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	name := g.name(reader)
+	name = g.name(reader)
 	if name == "" {
-		return
+		return ""
 	}
 	if g.moved[name] == nil {
 		g.moved[name] = &kadm.Offsets{}
 	}
 	// What was read last is an offset and one: the one that is read next.
 	g.moved[name].AddOffset(p.stream.topic, p.n, int64(read), -1)
+	return name
 }
 
 // run commits until the log is closed, and a last time then.
@@ -97,7 +100,9 @@ func (g *groups) run() {
 		case <-ticker.C:
 			g.commit(g.log.ctx)
 		case <-g.log.ctx.Done():
-			g.commit(context.Background())
+			if g.log.Taken() == nil {
+				g.commit(context.Background())
+			}
 			return
 		}
 	}
@@ -168,8 +173,15 @@ func (g *groups) forget(ctx context.Context, reader readerName, topic string) {
 	g.mu.Lock()
 	delete(g.names, base)
 	delete(g.names, reader.reader)
-	delete(g.moved, name)
+	// One that was made anew under the same name is shown by the same group.
+	shared := slices.Contains(slices.Collect(maps.Values(g.names)), name)
+	if !shared {
+		delete(g.moved, name)
+	}
 	g.mu.Unlock()
+	if shared {
+		return
+	}
 	ctx, cancel := g.log.bounded(ctx)
 	defer cancel()
 	responses, err := g.log.admin.DeleteGroups(ctx, name)

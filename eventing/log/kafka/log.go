@@ -2,9 +2,11 @@ package kafka
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"strings"
 	"sync"
 	"time"
@@ -15,6 +17,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"ebb.dev/ebb/eventing/kafka/cluster"
+	"ebb.dev/ebb/eventing/kafka/record"
 	"ebb.dev/ebb/eventing/kafka/topic"
 	"ebb.dev/ebb/eventing/log"
 	"ebb.dev/ebb/eventing/model"
@@ -26,6 +29,11 @@ type Options struct {
 	Cluster cluster.Cluster
 	// Name prefixes the topic of readers' states and names the client; "ebb" by default.
 	Name string
+	// Owner is whose streams these are, such as a Kubernetes cluster's; "" by default. Of one owner's logs of one name, the one opened last keeps
+	// states, and the others end; those of other owners are left alone.
+	Owner string
+	// Holder tells processes apart: logs of one holder do not end each other. By default each log is one of its own.
+	Holder string
 	// Replication is that of the topic of readers' states; zero is Kafka's own default.
 	Replication int16
 	// Topic says what topic a stream has that Ensure makes; by default one named after the stream, of one partition. EnsureTopic names it.
@@ -43,6 +51,9 @@ type Options struct {
 func (o Options) withDefaults() Options {
 	if o.Name == "" {
 		o.Name = "ebb"
+	}
+	if o.Holder == "" {
+		o.Holder = rand.Text()
 	}
 	if o.Timeout <= 0 {
 		o.Timeout = 10 * time.Second
@@ -67,6 +78,9 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
+// statesTopic is the topic of readers' states.
+func (o Options) statesTopic() string { return o.Name + "-broker-states" }
+
 // legal makes a text one that can be in a topic's name.
 func legal(s string) string {
 	return strings.Map(func(r rune) rune {
@@ -77,7 +91,7 @@ func legal(s string) string {
 	}, s)
 }
 
-// Log is an event log on one Kafka cluster. It is the only one to keep states under its name: open it once.
+// Log is an event log on one Kafka cluster. It ends, with ErrTaken, when another one of its owner is opened under its name.
 type Log struct {
 	options Options
 	// client writes, asks and reads pages; tails follows what comes in, on connections of its own.
@@ -87,13 +101,15 @@ type Log struct {
 	states *states
 	groups *groups
 
-	// ctx ends when the log is closed.
+	// ctx ends when the log is closed, or when another one takes over.
 	ctx    context.Context
-	cancel context.CancelFunc
+	cancel context.CancelCauseFunc
 	work   sync.WaitGroup
 
 	mu      sync.Mutex
 	streams map[model.StreamID]*stream
+	// topics has a lock for each topic that was made or deleted.
+	topics map[string]*sync.Mutex
 }
 
 var _ log.Log = (*Log)(nil)
@@ -103,7 +119,7 @@ func Open(ctx context.Context, o Options) (*Log, error) {
 	o = o.withDefaults()
 	ctx, cancel := context.WithTimeout(ctx, 3*o.Timeout)
 	defer cancel()
-	l := &Log{options: o, streams: map[model.StreamID]*stream{}}
+	l := &Log{options: o, streams: map[model.StreamID]*stream{}, topics: map[string]*sync.Mutex{}}
 	var err error
 	l.client, err = o.Cluster.Connect(ctx, o.Name+"-broker",
 		kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0), kgo.RecordDeliveryTimeout(o.Timeout), kgo.MaxBufferedBytes(64<<20))
@@ -117,11 +133,11 @@ func Open(ctx context.Context, o Options) (*Log, error) {
 		l.client.Close()
 		return nil, err
 	}
-	l.ctx, l.cancel = context.WithCancel(context.Background())
+	l.ctx, l.cancel = context.WithCancelCause(context.Background())
 	l.tails = newTails(l, follower)
 	l.groups = newGroups(l)
 	if l.states, err = l.openStates(ctx); err != nil {
-		l.cancel()
+		l.cancel(nil)
 		l.client.Close()
 		follower.Close()
 		return nil, l.explain(err)
@@ -129,6 +145,7 @@ func Open(ctx context.Context, o Options) (*Log, error) {
 	for id, kept := range l.states.streams() {
 		l.streams[id] = newStream(l, id, kept)
 	}
+	maps.Copy(l.groups.names, l.states.groups)
 	l.work.Go(l.tails.run)
 	l.work.Go(l.groups.run)
 	return l, nil
@@ -136,7 +153,7 @@ func Open(ctx context.Context, o Options) (*Log, error) {
 
 // Close waits for what is being committed, and ends whoever follows.
 func (l *Log) Close() {
-	l.cancel()
+	l.cancel(nil)
 	l.work.Wait()
 	l.client.Close()
 	l.tails.client.Close()
@@ -149,6 +166,9 @@ func (l *Log) explain(err error) error {
 	}
 	if errors.Is(err, kerr.MessageTooLarge) || errors.Is(err, kerr.RecordListTooLarge) {
 		return fmt.Errorf("%w: %w; raise max.message.bytes of the topic or send less", log.ErrTooLarge, err)
+	}
+	if errors.Is(err, ErrTaken) {
+		return fmt.Errorf("%w: %w", log.ErrUnavailable, err)
 	}
 	return fmt.Errorf("%w: %w", log.ErrUnavailable, cluster.Explain(l.options.Cluster, err))
 }
@@ -166,16 +186,22 @@ func (l *Log) Ensure(ctx context.Context, m model.Stream) error {
 // EnsureTopic makes a stream of a topic, or changes its limits. The topic is made if it is not there; one that is there stays as it is, and
 // what it has is the stream's. Another stream that had the topic is forgotten with its readers.
 func (l *Log) EnsureTopic(ctx context.Context, m model.Stream, t topic.Topic) error {
+	if err := l.Taken(); err != nil {
+		return l.explain(err)
+	}
 	ctx, cancel := l.bounded(ctx)
 	defer cancel()
-	partitions, err := l.ensureTopic(ctx, t)
+	defer l.alone(t.Name)()
+	partitions, made, err := l.ensureTopic(ctx, t)
 	if err != nil {
 		return fmt.Errorf("topic %s: %w", t.Name, l.explain(err))
 	}
+	kept := keptStream{Topic: t.Name, External: t.External, Limits: m.Limits, Partitions: partitions, Owner: l.options.Owner}
+	// Whoever had the topic before may have had it made.
+	kept.Made = !t.External && (made || l.states.made(t.Name))
 	if err := l.supersede(ctx, m.ID, t.Name); err != nil {
 		return l.explain(err)
 	}
-	kept := keptStream{Topic: t.Name, External: t.External, Limits: m.Limits, Partitions: partitions}
 	if err := l.states.keepStream(ctx, m.ID, kept); err != nil {
 		return fmt.Errorf("stream %s: %w", m.ID, l.explain(err))
 	}
@@ -187,6 +213,19 @@ func (l *Log) EnsureTopic(ctx context.Context, m model.Stream, t topic.Topic) er
 	}
 	l.streams[m.ID] = newStream(l, m.ID, kept)
 	return nil
+}
+
+// alone is held while a topic is made or deleted; what it returns ends that.
+func (l *Log) alone(topic string) (unlock func()) {
+	l.mu.Lock()
+	one := l.topics[topic]
+	if one == nil {
+		one = &sync.Mutex{}
+		l.topics[topic] = one
+	}
+	l.mu.Unlock()
+	one.Lock()
+	return one.Unlock
 }
 
 // supersede forgets every other stream of a topic.
@@ -209,8 +248,8 @@ func (l *Log) supersede(ctx context.Context, id model.StreamID, name string) err
 	return nil
 }
 
-// ensureTopic makes a topic, or finds it, and returns how many partitions it has.
-func (l *Log) ensureTopic(ctx context.Context, t topic.Topic) (int32, error) {
+// ensureTopic makes a topic, or finds it, and returns how many partitions it has, and whether it was made.
+func (l *Log) ensureTopic(ctx context.Context, t topic.Topic) (partitions int32, made bool, err error) {
 	return topic.Ensure(ctx, l.client, t, func() {
 		l.client.PurgeTopicsFromProducing(t.Name)
 		l.tails.client.PurgeTopicsFromConsuming(t.Name)
@@ -219,26 +258,35 @@ func (l *Log) ensureTopic(ctx context.Context, t topic.Topic) (int32, error) {
 
 // Remove drops a stream with its topic, unless that is external, and its readers.
 func (l *Log) Remove(ctx context.Context, id model.StreamID) error {
+	return l.remove(ctx, id, func(s *stream) bool { return !s.isExternal() })
+}
+
+// remove drops a stream and its readers, and its topic if that says so.
+func (l *Log) remove(ctx context.Context, id model.StreamID, deletes func(*stream) bool) error {
+	s, err := l.find(id)
+	if errors.Is(err, log.ErrUnknown) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer l.alone(s.topic)()
 	l.mu.Lock()
-	s := l.streams[id]
-	delete(l.streams, id)
+	still := l.streams[id] == s
+	if still {
+		delete(l.streams, id)
+	}
 	l.mu.Unlock()
-	if s == nil {
+	if !still {
 		return nil
 	}
 	s.remove()
 	ctx, cancel := l.bounded(ctx)
 	defer cancel()
-	if !s.external {
-		responses, err := l.admin.DeleteTopics(ctx, s.topic)
-		if err == nil {
-			err = responses.Error()
+	if deletes(s) {
+		if err := l.deleteTopic(ctx, s.topic); err != nil {
+			return err
 		}
-		if err != nil && !errors.Is(err, kerr.UnknownTopicOrPartition) {
-			return fmt.Errorf("delete topic %s: %w", s.topic, l.explain(err))
-		}
-		l.client.PurgeTopicsFromProducing(s.topic)
-		l.tails.client.PurgeTopicsFromConsuming(s.topic)
 	}
 	readers := l.states.readersOf(id)
 	if err := l.states.forgetStream(ctx, id); err != nil {
@@ -247,6 +295,19 @@ func (l *Log) Remove(ctx context.Context, id model.StreamID) error {
 	for _, reader := range readers {
 		l.groups.forget(ctx, reader, s.topic)
 	}
+	return nil
+}
+
+func (l *Log) deleteTopic(ctx context.Context, name string) error {
+	responses, err := l.admin.DeleteTopics(ctx, name)
+	if err == nil {
+		err = responses.Error()
+	}
+	if err != nil && !errors.Is(err, kerr.UnknownTopicOrPartition) {
+		return fmt.Errorf("delete topic %s: %w", name, l.explain(err))
+	}
+	l.client.PurgeTopicsFromProducing(name)
+	l.tails.client.PurgeTopicsFromConsuming(name)
 	return nil
 }
 
@@ -274,7 +335,19 @@ func (l *Log) Partitions(id model.StreamID) ([]model.StreamID, error) {
 	return out, nil
 }
 
+// PartitionOf is the stream of the partition that an event of a stream belongs in.
+func (l *Log) PartitionOf(id model.StreamID, e *event.Event) (model.StreamID, error) {
+	s, err := l.find(id)
+	if err != nil {
+		return "", err
+	}
+	return partition.Stream(id, s.choose(record.Key(e), e)), nil
+}
+
 func (l *Log) find(id model.StreamID) (*stream, error) {
+	if err := l.Taken(); err != nil {
+		return nil, l.explain(err)
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if s := l.streams[id]; s != nil {

@@ -76,5 +76,6 @@ func TestOnApacheKafka(t *testing.T) {
 	})
 	t.Run("RecordsOfOthersDoNotStopReaders", func(t *testing.T) { recordsOfOthers(t, at) })
 	t.Run("ConsumerGroupsShowWhoLags", func(t *testing.T) { whoLags(t, at) })
+	t.Run("TheNewerOfTwoBrokersWins", func(t *testing.T) { newerWins(t, at) })
 	t.Run("EveryWayToAuthenticateWorks", func(t *testing.T) { authenticate(t, k) })
 }

@@ -103,7 +103,7 @@ func (p *part) follow(ctx context.Context, from log.Position, f func(log.Record)
 			case <-p.stream.removed:
 				return fmt.Errorf("stream %s: %w", p.stream.id, log.ErrUnknown)
 			case <-l.ctx.Done():
-				return fmt.Errorf("follow topic %s: %w: it is being closed", p.stream.topic, log.ErrUnavailable)
+				return fmt.Errorf("follow topic %s: %w: %w", p.stream.topic, log.ErrUnavailable, l.ended())
 			}
 			continue
 		case next == offset:

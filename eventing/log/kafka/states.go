@@ -28,6 +28,8 @@ var statesConfig = map[string]string{
 const (
 	kindStream = "stream"
 	kindReader = "reader"
+	kindGroup  = "group"
+	kindHolder = "holder"
 	blank      = "\x00"
 )
 
@@ -37,6 +39,9 @@ type keptStream struct {
 	External   bool         `json:"external,omitempty"`
 	Partitions int32        `json:"partitions"`
 	Limits     model.Limits `json:"limits,omitzero"`
+	// Owner is whose it is, and Made that the topic was not there before: only then is it known to be nobody else's.
+	Owner string `json:"owner,omitempty"`
+	Made  bool   `json:"made,omitempty"`
 }
 
 // keptReader is what is kept of a reader.
@@ -58,41 +63,67 @@ type states struct {
 	mu         sync.Mutex
 	allStreams map[model.StreamID]keptStream
 	readers    map[readerName]keptReader
+	// groups are the consumer groups that show readers, or the readers of their partitions.
+	groups map[model.ReaderID]string
+	// holders are who keeps states, by owner.
+	holders map[string]string
 }
 
 func (l *Log) openStates(ctx context.Context) (*states, error) {
-	s := &states{log: l, topic: l.options.Name + "-broker-states", allStreams: map[model.StreamID]keptStream{}, readers: map[readerName]keptReader{}}
+	s := &states{
+		log: l, topic: l.options.statesTopic(), allStreams: map[model.StreamID]keptStream{}, readers: map[readerName]keptReader{},
+		groups: map[model.ReaderID]string{}, holders: map[string]string{},
+	}
+	fail := func(err error) (*states, error) { return nil, fmt.Errorf("topic %s: %w", s.topic, err) }
 	t := topic.Topic{Name: s.topic, Partitions: 1, Replication: l.options.Replication, Config: statesConfig}
-	if _, err := l.ensureTopic(ctx, t); err != nil {
-		return nil, fmt.Errorf("topic %s: %w", s.topic, err)
+	if _, _, err := l.ensureTopic(ctx, t); err != nil {
+		return fail(err)
 	}
 	offset, err := l.offset(ctx, s.topic, 0, earliest)
 	if err != nil {
-		return nil, fmt.Errorf("topic %s: %w", s.topic, err)
+		return fail(err)
 	}
+	if offset, err = s.catchUp(ctx, offset); err != nil {
+		return fail(err)
+	}
+	if offset, err = s.hold(ctx, offset); err != nil {
+		return fail(err)
+	}
+	l.tails.watch(s.topic, offset)
+	return s, nil
+}
+
+// catchUp takes over what there is from an offset on, and returns the one that comes next.
+func (s *states) catchUp(ctx context.Context, offset int64) (next int64, err error) {
 	for {
-		got, err := l.page(ctx, s.topic, 0, offset, pageBytes)
+		got, err := s.log.page(ctx, s.topic, 0, offset, pageBytes)
 		if err != nil {
-			return nil, fmt.Errorf("topic %s: %w", s.topic, err)
+			return 0, err
 		}
 		for _, r := range got.records {
-			if err := s.take(string(r.Key), r.Value); err != nil {
-				return nil, fmt.Errorf("topic %s: offset %d: %w", s.topic, r.Offset, err)
+			if err := s.take(r); err != nil {
+				return 0, fmt.Errorf("offset %d: %w", r.Offset, err)
 			}
 		}
 		if got.next == offset || got.next >= got.end {
-			return s, nil
+			return got.next, nil
 		}
 		offset = got.next
 	}
 }
 
 // take takes over one record.
-func (s *states) take(key string, value []byte) error {
+func (s *states) take(r *kgo.Record) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	parts := strings.Split(key, blank)
+	value := r.Value
+	parts := strings.Split(string(r.Key), blank)
+	if parts[0] != kindHolder && s.void(r) {
+		return nil
+	}
 	switch {
+	case len(parts) == 2 && parts[0] == kindHolder:
+		s.holders[parts[1]] = string(value)
 	case len(parts) == 2 && parts[0] == kindStream:
 		id := model.StreamID(parts[1])
 		if value == nil {
@@ -104,6 +135,12 @@ func (s *states) take(key string, value []byte) error {
 			return fmt.Errorf("stream %s: %w", id, err)
 		}
 		s.allStreams[id] = kept
+	case len(parts) == 2 && parts[0] == kindGroup:
+		if value == nil {
+			delete(s.groups, model.ReaderID(parts[1]))
+			return nil
+		}
+		s.groups[model.ReaderID(parts[1])] = string(value)
 	case len(parts) == 3 && parts[0] == kindReader:
 		name := readerName{model.StreamID(parts[1]), model.ReaderID(parts[2])}
 		if value == nil {
@@ -119,23 +156,59 @@ func (s *states) take(key string, value []byte) error {
 	return nil
 }
 
+// have is what is known by a key, as a record has it; nil for nothing.
+func (s *states) have(key string) ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	parts := strings.Split(key, blank)
+	switch {
+	case len(parts) == 2 && parts[0] == kindStream:
+		if kept, has := s.allStreams[model.StreamID(parts[1])]; has {
+			return json.Marshal(kept)
+		}
+	case len(parts) == 2 && parts[0] == kindGroup:
+		if group, has := s.groups[model.ReaderID(parts[1])]; has {
+			return []byte(group), nil
+		}
+	case len(parts) == 3 && parts[0] == kindReader:
+		if kept, has := s.readers[readerName{model.StreamID(parts[1]), model.ReaderID(parts[2])}]; has {
+			return readerValue(kept.read, kept.state), nil
+		}
+	}
+	return nil, nil
+}
+
+// readerValue is a reader's state as a record has it.
+func readerValue(read log.Position, state []byte) []byte {
+	value := binary.AppendUvarint(make([]byte, 0, binary.MaxVarintLen64+len(state)), uint64(read))
+	return append(value, state...)
+}
+
 // write stores a record and then takes it over.
 func (s *states) write(ctx context.Context, value []byte, key ...string) error {
+	r, err := s.produce(ctx, value, strings.Join(key, blank))
+	if err != nil {
+		return err
+	}
+	return s.take(r)
+}
+
+// produce stores a record.
+func (s *states) produce(ctx context.Context, value []byte, key string) (*kgo.Record, error) {
 	ctx, cancel := s.log.bounded(ctx)
 	defer cancel()
-	joined := strings.Join(key, blank)
 	done := make(chan error, 1)
-	r := &kgo.Record{Topic: s.topic, Key: []byte(joined), Value: value, Timestamp: s.log.options.Now()}
+	r := &kgo.Record{Topic: s.topic, Key: []byte(key), Value: value, Timestamp: s.log.options.Now(), Headers: s.by()}
 	s.log.client.TryProduce(s.log.ctx, r, func(_ *kgo.Record, err error) { done <- err })
 	select {
 	case err := <-done:
-		if err != nil {
-			return err
+		if err != nil && s.log.ctx.Err() != nil {
+			err = s.log.ended()
 		}
+		return r, err
 	case <-ctx.Done():
-		return fmt.Errorf("Kafka has not confirmed it: %w", ctx.Err())
+		return nil, fmt.Errorf("Kafka has not confirmed it: %w", ctx.Err())
 	}
-	return s.take(joined, value)
 }
 
 func (s *states) streams() map[model.StreamID]keptStream {
@@ -195,6 +268,7 @@ func (s *states) all() []readerName {
 	return slices.Collect(maps.Keys(s.readers))
 }
 
+// forgetReader drops a reader, and with the last of its partitions the name of its group.
 func (s *states) forgetReader(ctx context.Context, name readerName) error {
 	s.mu.Lock()
 	_, has := s.readers[name]
@@ -202,7 +276,46 @@ func (s *states) forgetReader(ctx context.Context, name readerName) error {
 	if !has {
 		return nil
 	}
-	return s.write(ctx, nil, kindReader, string(name.stream), string(name.reader))
+	if err := s.write(ctx, nil, kindReader, string(name.stream), string(name.reader)); err != nil {
+		return err
+	}
+	base, _ := partition.Of(name.reader)
+	s.mu.Lock()
+	_, has = s.groups[base]
+	for other := range s.readers {
+		if of, _ := partition.Of(other.reader); of == base {
+			has = false
+		}
+	}
+	s.mu.Unlock()
+	if !has {
+		return nil
+	}
+	return s.write(ctx, nil, kindGroup, string(base))
+}
+
+// made reports whether a topic is known to have been made for one of the streams.
+func (s *states) made(topic string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, kept := range s.allStreams {
+		if kept.Topic == topic && kept.Made {
+			return true
+		}
+	}
+	return false
+}
+
+// keepGroup keeps which consumer group shows a reader, so that it can be dropped by who finds the reader's state.
+func (s *states) keepGroup(ctx context.Context, reader model.ReaderID, group string) error {
+	base, _ := partition.Of(reader)
+	s.mu.Lock()
+	had := s.groups[base]
+	s.mu.Unlock()
+	if group == "" || had == group {
+		return nil
+	}
+	return s.write(ctx, []byte(group), kindGroup, string(base))
 }
 
 // canonical is a stream's name as states have it: that of a partition, also where the topic has only one.
@@ -220,12 +333,12 @@ func (l *Log) Keep(ctx context.Context, id model.StreamID, reader model.ReaderID
 	if err != nil {
 		return err
 	}
-	value := binary.AppendUvarint(make([]byte, 0, binary.MaxVarintLen64+len(state)), uint64(read))
-	value = append(value, state...)
-	if err := l.states.write(ctx, value, kindReader, string(canonical), string(reader)); err != nil {
+	if err := l.states.write(ctx, readerValue(read, state), kindReader, string(canonical), string(reader)); err != nil {
 		return fmt.Errorf("state of reader %s of stream %s: %w", reader, id, l.explain(err))
 	}
-	l.groups.read(reader, p, read)
+	if err := l.states.keepGroup(ctx, reader, l.groups.read(reader, p, read)); err != nil {
+		l.options.Logger.Warn("the name of a consumer group is not kept, tried again", "reader", reader, "error", err)
+	}
 	return nil
 }
 

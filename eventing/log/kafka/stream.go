@@ -67,6 +67,12 @@ func (s *stream) gone() bool {
 	}
 }
 
+func (s *stream) isExternal() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.external
+}
+
 func (s *stream) partitions() int32 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -119,7 +125,7 @@ func (s *stream) append(ctx context.Context, to int32, events []*event.Event) ([
 	}
 	positions, waits := make([]log.Position, len(events)), make([]*attempt, len(events))
 	for i, e := range events {
-		key := identityOf(e.Source(), e.ID())
+		key := log.IdentityOf(e)
 		var fresh bool
 		if positions[i], waits[i], fresh = s.window.claim(key, now); fresh {
 			s.send(records[i], key, waits[i])
@@ -146,7 +152,7 @@ func (s *stream) append(ctx context.Context, to int32, events []*event.Event) ([
 
 // send hands a record to the producer, whose context is the log's: who asked may go away, and must not take others' records along. It never
 // waits: where too much is on its way already, the attempt fails at once.
-func (s *stream) send(r *kgo.Record, key identity, a *attempt) {
+func (s *stream) send(r *kgo.Record, key log.Identity, a *attempt) {
 	p := s.partition(r.Partition)
 	s.log.client.TryProduce(s.log.ctx, r, func(r *kgo.Record, err error) {
 		s.window.settle(key, a, positionOf(r.Offset), err, r.Timestamp)
@@ -184,7 +190,7 @@ func (s *stream) fill(ctx context.Context, span time.Duration, now time.Time) er
 			}
 			for _, r := range got.records {
 				if e, err := record.Event(r); err == nil {
-					s.window.remember(identityOf(e.Source(), e.ID()), positionOf(r.Offset), r.Timestamp)
+					s.window.remember(log.IdentityOf(e), positionOf(r.Offset), r.Timestamp)
 				}
 			}
 			if got.next <= offset {

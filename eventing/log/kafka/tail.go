@@ -38,8 +38,17 @@ type tails struct {
 	log    *Log
 	client *kgo.Client
 
+	// states is the topic of states, which is looked through as well.
+	states string
+
 	mu  sync.Mutex
 	all map[partitionName]*tail
+}
+
+// watch looks through the topic of states from an offset on.
+func (t *tails) watch(states string, offset int64) {
+	t.states = states
+	t.client.AddConsumePartitions(map[string]map[int32]kgo.Offset{states: {0: kgo.NewOffset().At(offset)}})
 }
 
 func newTails(l *Log, client *kgo.Client) *tails {
@@ -82,6 +91,12 @@ func (t *tails) run() {
 			return
 		}
 		fetches.EachError(func(topic string, n int32, err error) {
+			if topic == t.states && !errors.Is(err, context.Canceled) {
+				t.log.options.Logger.Warn("topic of states is looked through from its end again", "topic", topic, "error", err)
+				t.client.RemoveConsumePartitions(map[string][]int32{topic: {n}})
+				t.client.AddConsumePartitions(map[string]map[int32]kgo.Offset{topic: {n: kgo.NewOffset().AtEnd()}})
+				return
+			}
 			one := t.find(topic, n)
 			if one == nil || errors.Is(err, context.Canceled) {
 				return
@@ -90,6 +105,10 @@ func (t *tails) run() {
 			one.stop()
 		})
 		fetches.EachPartition(func(p kgo.FetchTopicPartition) {
+			if p.Topic == t.states {
+				t.log.states.arrived(p.Records)
+				return
+			}
 			if one := t.find(p.Topic, p.Partition); one != nil && len(p.Records) > 0 {
 				one.arrived(p.Records)
 			}

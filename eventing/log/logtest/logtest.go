@@ -44,6 +44,7 @@ func Run(t *testing.T, open func(t *testing.T) Opened) {
 		{"FollowReturnsTheErrorOfItsReader", followError},
 		{"SameSourceAndIdIsStoredOnce", dedupe},
 		{"SameIdOfTwoSourcesIsTwoEvents", twoSources},
+		{"RepliesAreNotWhatTheyAnswer", replies},
 		{"DuplicatesAreForgottenAfterTheWindow", window},
 		{"GetReadsSingleRecords", get},
 		{"AtFindsTimes", at},

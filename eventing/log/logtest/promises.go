@@ -6,6 +6,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cloudevents/sdk-go/v2/event"
+
+	"ebb.dev/ebb/eventing/extension"
 	"ebb.dev/ebb/eventing/log"
 	"ebb.dev/ebb/eventing/model"
 )
@@ -32,6 +35,32 @@ func twoSources(t *testing.T, l Opened) {
 	p := add(t, l, Event("a", "1", 0), Event("b", "1", 0), Event("a1", "", 0), Event("a", "1", 0))
 	if p[0] == p[1] || p[1] == p[2] || p[0] == p[2] || p[3] != p[0] {
 		t.Fatal(p)
+	}
+}
+
+// A reply that has kept the source and id of what it answers is stored, once for all the times that it is brought back.
+func replies(t *testing.T, l Opened) {
+	ensure(t, l, model.Limits{Dedupe: time.Hour})
+	reply := func(kind string, hops int32) *event.Event {
+		e := Event("s", "1", 0)
+		e.SetType(kind)
+		e.SetExtension(extension.TTL, hops)
+		return e
+	}
+	asked := add(t, l, reply("order.created", extension.FullTTL))
+	if again := add(t, l, reply("order.changed", extension.FullTTL)); again[0] != asked[0] {
+		t.Fatal("a sender has the same source and id for another event, and it is stored")
+	}
+	paid := add(t, l, reply("order.paid", extension.FullTTL-1))
+	sent := add(t, l, reply("order.sent", extension.FullTTL-2))
+	if paid[0] == asked[0] || sent[0] == paid[0] {
+		t.Fatal("a reply is taken for what it answers")
+	}
+	if l.Reopen != nil {
+		l = l.Reopen(t)
+	}
+	if again := add(t, l, reply("order.paid", extension.FullTTL-1), reply("order.paid", extension.FullTTL-3)); again[0] != paid[0] || again[1] != paid[0] {
+		t.Fatal(again, paid)
 	}
 }
 

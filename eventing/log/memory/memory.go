@@ -106,7 +106,7 @@ func (l *Log) Append(_ context.Context, id model.StreamID, events ...*event.Even
 
 func (s *stream) add(e *event.Event, now time.Time) log.Position {
 	for _, r := range s.records {
-		if s.limits.Dedupe > 0 && !r.Stored.Before(now.Add(-s.limits.Dedupe)) && r.Event.ID() == e.ID() && r.Event.Source() == e.Source() {
+		if s.limits.Dedupe > 0 && !r.Stored.Before(now.Add(-s.limits.Dedupe)) && log.IdentityOf(r.Event) == log.IdentityOf(e) {
 			return r.Position
 		}
 	}

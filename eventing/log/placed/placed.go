@@ -2,6 +2,7 @@ package placed
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"sync"
 	"time"
@@ -22,8 +23,19 @@ type Place struct {
 	Topic   topic.Topic
 }
 
+// Hooks are called by a log; each may be nil.
+type Hooks struct {
+	// Owner says whose the streams on Kafka are; it is asked before a cluster is connected to.
+	Owner func(ctx context.Context) (string, error)
+	// Opened is called with each log on Kafka that was opened. It does not wait for anything.
+	Opened func(*kafka.Log)
+}
+
 // Log is all logs as one.
 type Log struct {
+	// Hooks are set before the log is used.
+	Hooks Hooks
+
 	main log.Log
 	// options are those of every log on Kafka, but for the cluster and the replication.
 	options kafka.Options
@@ -48,8 +60,11 @@ type home struct {
 	streams map[model.StreamID]bool
 }
 
-// New is a log that keeps in main whatever is not placed elsewhere. options are those of logs on Kafka.
+// New is a log that keeps in main whatever is not placed elsewhere. options are those of logs on Kafka, all of one holder.
 func New(main log.Log, options kafka.Options) *Log {
+	if options.Holder == "" {
+		options.Holder = rand.Text()
+	}
 	return &Log{
 		main: main, options: options,
 		places: map[model.StreamID]Place{}, homes: map[model.StreamID]*home{}, clusters: map[string]*home{},
@@ -167,15 +182,51 @@ func (l *Log) open(ctx context.Context, p Place) (*home, error) {
 	if h.failed != nil && time.Since(h.at) < leaveAlone {
 		return nil, h.failed
 	}
-	options := l.options
-	options.Cluster, options.Replication = p.Cluster, p.Topic.Replication
-	opened, err := kafka.Open(ctx, options)
+	opened, err := l.connect(ctx, p)
 	if err != nil {
 		h.failed, h.at = err, time.Now()
 		return nil, err
 	}
 	h.log, h.failed = opened, nil
+	if l.Hooks.Opened != nil {
+		l.Hooks.Opened(opened)
+	}
 	return h, nil
+}
+
+func (l *Log) connect(ctx context.Context, p Place) (*kafka.Log, error) {
+	options, err := l.optionsOf(ctx, p.Cluster, p.Topic.Replication)
+	if err != nil {
+		return nil, err
+	}
+	return kafka.Open(ctx, options)
+}
+
+func (l *Log) optionsOf(ctx context.Context, c cluster.Cluster, replication int16) (kafka.Options, error) {
+	out := l.options
+	out.Cluster, out.Replication = c, replication
+	if l.Hooks.Owner == nil {
+		return out, nil
+	}
+	var err error
+	if out.Owner, err = l.Hooks.Owner(ctx); err != nil {
+		return out, fmt.Errorf("%w: whose its streams on Kafka are: %w", log.ErrUnavailable, err)
+	}
+	return out, nil
+}
+
+// Visit opens the log on a cluster that has had streams, though none may be placed there any more. One that never had any is left as it is.
+func (l *Log) Visit(ctx context.Context, c cluster.Cluster) error {
+	options, err := l.optionsOf(ctx, c, 0)
+	if err != nil {
+		return err
+	}
+	used, err := kafka.Used(ctx, options)
+	if err != nil || !used {
+		return err
+	}
+	_, err = l.open(ctx, Place{Cluster: c})
+	return err
 }
 
 // Remove drops a stream, its readers and everything in it.
@@ -254,6 +305,14 @@ func (l *Log) Partitions(id model.StreamID) ([]model.StreamID, error) {
 		return nil, fmt.Errorf("stream %s: %w: topic %s is not there yet", id, log.ErrUnavailable, p.Topic.Name)
 	}
 	return nil, nil
+}
+
+// PartitionOf is the stream that an event of a stream is kept in: that of a partition, or the stream itself where it has but one order.
+func (l *Log) PartitionOf(id model.StreamID, e *event.Event) (model.StreamID, error) {
+	if h := l.home(id); h != nil {
+		return h.log.PartitionOf(id, e)
+	}
+	return id, nil
 }
 
 // Committed is where a consumer group would go on in a partition; zero if nobody knows.

@@ -74,7 +74,7 @@ func (t *Topics) Set(ctx context.Context, name model.Key, target Target) error {
 	if err != nil {
 		return err
 	}
-	_, err = topic.Ensure(ctx, p.client, target.Topic, func() { p.client.PurgeTopicsFromProducing(target.Topic.Name) })
+	_, _, err = topic.Ensure(ctx, p.client, target.Topic, func() { p.client.PurgeTopicsFromProducing(target.Topic.Name) })
 	if err != nil {
 		t.release(p)
 		if errors.Is(err, topic.ErrMissing) {

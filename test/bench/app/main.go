@@ -3,6 +3,7 @@
 //	/            Hello $TARGET!
 //	/sleep?ms=   waits, then answers
 //	POST /       takes an event
+//	/received    how many events came since it began, and when the last did, in nanoseconds since 1970, as JSON
 //
 // BENCH_TELL=host:port gets one datagram with the host's name as soon as $PORT accepts connections. BENCH_RECEIPTS=host:port gets
 // one for each event: its id, a blank and when it was here, in nanoseconds since 1970.
@@ -17,6 +18,7 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"sync/atomic"
 	"time"
 )
 
@@ -35,7 +37,9 @@ func main() {
 		}
 	})
 	http.HandleFunc("/sleep", sleep)
-	http.HandleFunc("POST /{$}", receiver(os.Getenv("BENCH_RECEIPTS")))
+	var all received
+	http.HandleFunc("POST /{$}", receiver(os.Getenv("BENCH_RECEIPTS"), &all))
+	http.HandleFunc("/received", all.tell)
 	log.Fatal(http.Serve(listener, nil))
 }
 
@@ -53,8 +57,23 @@ func tell(to string) {
 	}
 }
 
+// received counts events.
+type received struct{ count, last atomic.Int64 }
+
+func (e *received) add(at time.Time) {
+	e.count.Add(1)
+	// Two that come at once may change places: they are as good as one time.
+	e.last.Store(at.UnixNano())
+}
+
+func (e *received) tell(w http.ResponseWriter, _ *http.Request) {
+	if _, err := fmt.Fprintf(w, `{"count":%d,"last":%d}`, e.count.Load(), e.last.Load()); err != nil {
+		log.Println("answer:", err)
+	}
+}
+
 // receiver takes events, and says so to an address if there is one.
-func receiver(to string) http.HandlerFunc {
+func receiver(to string, all *received) http.HandlerFunc {
 	say := func(string, time.Time) {}
 	if to != "" {
 		conn, err := net.Dial("udp", to)
@@ -73,6 +92,7 @@ func receiver(to string) http.HandlerFunc {
 			return
 		}
 		at := time.Now()
+		all.add(at)
 		w.WriteHeader(http.StatusAccepted)
 		say(r.Header.Get("Ce-Id"), at)
 	}

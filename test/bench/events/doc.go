@@ -8,6 +8,7 @@
 //	alone      filters and idle Triggers by themselves, in a process of their own
 //	async      requests that are answered later
 //	kafka      Brokers of class Kafka
+//	backlog    what waits in Kafka, drained by KafkaSources and by a Trigger, beside a consumer that does nothing else: a section of its own
 //
 // Accepts, deliveries and requests that are answered later are measured on a durable platform and, after a restart, on a relaxed one.
 //

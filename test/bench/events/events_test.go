@@ -78,3 +78,25 @@ func TestFiltersAndTriggersAreMeasuredByThemselves(t *testing.T) {
 		}
 	}
 }
+
+func TestADrainIsHeldAgainstThePlainConsumerOfItsRound(t *testing.T) {
+	var r Backlogs
+	for round, factor := range []float64{1, 3, 2} {
+		r.Drains = append(r.Drains,
+			Drain{Way: "a way", Subject: broker, Round: round, Records: 100, Received: 101, Took: 1.1 * factor},
+			Drain{Way: "a way", Subject: plain, Round: round, Records: 100, Received: 100, Took: factor})
+	}
+	s := BacklogSection("backlog-light", "the light node", r)
+	if got, ok := targetOf(s, "100 records drained, a way"); !ok || !got.Met || got.Limit != mostDrain || got.Got < 1.09 || got.Got > 1.11 {
+		t.Errorf("%t %+v", ok, got)
+	}
+	if rows := s.Tables[0].Rows; len(rows) != 2 || rows[0][9] != "3" || rows[1][9] != "0" {
+		t.Errorf("%v", rows)
+	}
+}
+
+func TestABacklogThatWasNotMeasuredSaysWhy(t *testing.T) {
+	if s := BacklogSection("backlog-light", "the light node", Backlogs{Missing: "java is not installed"}); s.Missing == "" || len(s.Tables) != 0 {
+		t.Errorf("%+v", s)
+	}
+}

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"ebb.dev/ebb/deploy/local/platform"
@@ -91,8 +93,10 @@ func (r *run) brokerMemory(ctx context.Context) (int64, error) {
 	return memory.PSS, err
 }
 
-func (r *run) brokerPID() (int, error) {
-	components, err := r.bed.Components()
+func (r *run) brokerPID() (int, error) { return brokerPID(r.bed) }
+
+func brokerPID(bed *testbed.Bed) (int, error) {
+	components, err := bed.Components()
 	if err != nil {
 		return 0, err
 	}
@@ -101,6 +105,24 @@ func (r *run) brokerPID() (int, error) {
 		return 0, errors.New("this platform has no event broker: pods have no network of their own; run as root")
 	}
 	return components[i].PID, nil
+}
+
+// brokerFlag is the value of a flag that the broker's process was started with.
+func brokerFlag(bed *testbed.Bed, name string) (string, error) {
+	pid, err := brokerPID(bed)
+	if err != nil {
+		return "", err
+	}
+	line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	if err != nil {
+		return "", err
+	}
+	args := strings.Split(string(line), "\x00")
+	i := slices.Index(args, name)
+	if i < 0 || i+1 >= len(args) {
+		return "", fmt.Errorf("the event broker was started without %s", name)
+	}
+	return args[i+1], nil
 }
 
 const (

@@ -53,7 +53,7 @@ func Produce(ctx context.Context, k Kafka) (load.Result, error) {
 		return load.Result{}, fmt.Errorf("ask Kafka at %s: %w", k.Server, err)
 	}
 	if !topics.Has(k.Topic) {
-		if _, err := kadm.NewClient(client).CreateTopic(ctx, partitions, 1, nil, k.Topic); err != nil {
+		if _, err := kadm.NewClient(client).CreateTopic(ctx, Partitions, 1, nil, k.Topic); err != nil {
 			return load.Result{}, fmt.Errorf("make topic %s: %w", k.Topic, err)
 		}
 	}
@@ -63,5 +63,5 @@ func Produce(ctx context.Context, k Kafka) (load.Result, error) {
 	}), ctx.Err()
 }
 
-// partitions are as many as a topic of a Broker has by default.
-const partitions = 10
+// Partitions are as many as a topic of a Broker has by default.
+const Partitions = 10

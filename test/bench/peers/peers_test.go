@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -45,5 +46,38 @@ func TestWhatStoresNothingReadsAndAccepts(t *testing.T) {
 	storeNothing(w, httptest.NewRequest(http.MethodPost, "/", body))
 	if w.Code != http.StatusAccepted || body.Len() != 0 {
 		t.Errorf("%d, %d bytes are not read", w.Code, body.Len())
+	}
+}
+
+func TestABacklogIsPostedAndCommitted(t *testing.T) {
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cluster.Close()
+	server := cluster.ListenAddrs()[0]
+	var taken atomic.Int64
+	subscriber := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Host == "subscriber" && r.Header.Get("Ce-Id") != "" && r.ContentLength == 64 {
+			taken.Add(1)
+		}
+		w.WriteHeader(http.StatusAccepted)
+	}))
+	defer subscriber.Close()
+	b := Backlog{Server: server, Topic: "backlog", Records: 500, Bytes: 64, Type: "wanted"}
+	if err := b.Write(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if lag, err := Lag(t.Context(), server, "group", b.Topic); err != nil || lag != 500 {
+		t.Fatalf("a lag of %d, %v", lag, err)
+	}
+	d, err := Consume(t.Context(), Drain{
+		Server: server, Topic: b.Topic, Group: "group", Records: 500, Address: subscriber.Listener.Addr().String(), Host: "subscriber", AtOnce: 1,
+	})
+	if err != nil || d.Posted != 500 || d.Refused != 0 || taken.Load() != 500 {
+		t.Errorf("%+v, %v, %d were taken", d, err, taken.Load())
+	}
+	if lag, err := Lag(t.Context(), server, "group", b.Topic); err != nil || lag != 0 {
+		t.Errorf("left: a lag of %d, %v", lag, err)
 	}
 }

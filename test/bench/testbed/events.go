@@ -22,6 +22,7 @@ import (
 	"ebb.dev/ebb/crds/eventing"
 	eventingv1 "ebb.dev/ebb/crds/eventing/v1"
 	networkingv1alpha1 "ebb.dev/ebb/crds/networking/v1alpha1"
+	"ebb.dev/ebb/eventing/broker"
 	"ebb.dev/ebb/eventing/exposure"
 )
 
@@ -36,10 +37,15 @@ type Trigger struct {
 	Name, Broker string
 	// Type is that of the events that pass, Service the Knative Service that gets them.
 	Type, Service string
+	// Earliest begins with what the Broker has already.
+	Earliest bool
 }
 
 func (t Trigger) object() *eventingv1.Trigger {
 	out := &eventingv1.Trigger{ObjectMeta: metav1.ObjectMeta{Namespace: Services, Name: t.Name}}
+	if t.Earliest {
+		out.Annotations = map[string]string{broker.StartKey: "earliest"}
+	}
 	out.Spec.Broker = t.Broker
 	out.Spec.Filter = &eventingv1.TriggerFilter{Attributes: map[string]string{"type": t.Type}}
 	out.Spec.Subscriber = duck.Destination{Ref: &duck.KReference{APIVersion: "serving.knative.dev/v1", Kind: "Service", Name: t.Service}}
@@ -72,8 +78,6 @@ func (b *Bed) CreateKafkaBrokers(ctx context.Context, server string, names ...st
 
 // RemoveKafkaBrokers removes Brokers and their Triggers, and returns when nothing of them is left: Kafka may end then.
 func (b *Bed) RemoveKafkaBrokers(ctx context.Context, names ...string) error {
-	ctx, cancel := context.WithTimeout(ctx, eventsReadyTimeout)
-	defer cancel()
 	var triggers eventingv1.TriggerList
 	if err := b.Client.List(ctx, &triggers, client.InNamespace(Services)); err != nil {
 		return err
@@ -89,18 +93,7 @@ func (b *Bed) RemoveKafkaBrokers(ctx context.Context, names ...string) error {
 	}
 	gone = append(gone, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: Services, Name: kafkaConfig}})
 	for _, o := range gone {
-		if err := client.IgnoreNotFound(b.Client.Delete(ctx, o)); err != nil {
-			return err
-		}
-		key := client.ObjectKeyFromObject(o)
-		err := Until(ctx, "remove "+key.Name, func() error {
-			err := b.Client.Get(ctx, key, o)
-			if err == nil {
-				err = errors.New("it is still there")
-			}
-			return client.IgnoreNotFound(err)
-		})
-		if err != nil {
+		if err := b.removed(ctx, o); err != nil {
 			return err
 		}
 	}

@@ -28,6 +28,8 @@ type Service struct {
 	Annotations map[string]string
 	// Own are annotations of the service itself.
 	Own map[string]string
+	// Quiet does not tell of each event that it gets.
+	Quiet bool
 }
 
 func (b *Bed) object(s Service) *servingv1.Service {
@@ -37,9 +39,11 @@ func (b *Bed) object(s Service) *servingv1.Service {
 	}
 	out := &servingv1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: Services, Name: s.Name, Annotations: s.Own}}
 	out.Spec.Template.Annotations = annotations
-	out.Spec.Template.Spec.Containers = []corev1.Container{{Image: Image, Env: []corev1.EnvVar{
-		{Name: tellVariable, Value: b.tells.LocalAddr().String()}, {Name: receiptsVariable, Value: b.receipts.LocalAddr().String()},
-	}}}
+	env := []corev1.EnvVar{{Name: tellVariable, Value: b.tells.LocalAddr().String()}}
+	if !s.Quiet {
+		env = append(env, corev1.EnvVar{Name: receiptsVariable, Value: b.receipts.LocalAddr().String()})
+	}
+	out.Spec.Template.Spec.Containers = []corev1.Container{{Image: Image, Env: env}}
 	out.Spec.Template.Spec.ContainerConcurrency = &s.Concurrency
 	return out
 }

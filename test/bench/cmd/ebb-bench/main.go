@@ -44,6 +44,8 @@ func dispatch(ctx context.Context) error {
 			return peers.ServeJetStream(ctx, os.Stdin, os.Stdout)
 		case peers.KafkaCommand:
 			return peers.ServeKafka(ctx, os.Stdin, os.Stdout)
+		case peers.DrainCommand:
+			return peers.ServeDrain(ctx, os.Stdin, os.Stdout)
 		case peers.NothingCommand:
 			return peers.ServeNothing(ctx, os.Args[2:])
 		}

@@ -106,6 +106,11 @@ var sections = []section{
 		got, err := change.Measure(ctx, s.bed, change.Options{Changes: pick(s, 50, 10), Scales: pick(s, []int{10, 1000}, []int{10, 100})})
 		return change.Section(s.name("change"), got), err
 	}},
+	{"backlog", []string{light}, func(ctx context.Context, s *stage) (report.Section, error) {
+		o := events.BacklogOptions{Dir: s.bed.State + "-backlog", Records: pick(s, 100_000, 10_000), Rounds: pick(s, 3, 1), Log: s.log}
+		got, err := events.MeasureBacklog(ctx, s.bed, o)
+		return events.BacklogSection(s.name("backlog"), s.title(), got), err
+	}},
 	// The last one: it leaves a relaxed platform.
 	{"events", []string{light}, func(ctx context.Context, s *stage) (report.Section, error) {
 		o := events.Options{
@@ -130,7 +135,7 @@ func sectionNames() []string {
 // rank orders sections in the report: as people ask.
 func rank(name string) int {
 	kind, node, _ := strings.Cut(name, "-")
-	return slices.Index([]string{"coldstart", "burst", "warm", "memory", "writes", "change", "events"}, kind)*len(platforms) + slices.Index(platforms, node)
+	return slices.Index([]string{"coldstart", "burst", "warm", "memory", "writes", "change", "events", "backlog"}, kind)*len(platforms) + slices.Index(platforms, node)
 }
 
 // onPlatform runs the sections that one platform is for. What it could not measure, it says in the section's place.
