@@ -37,6 +37,8 @@ type steered struct {
 	dir    *state.Dir
 	listen string
 	broker *exec.Cmd
+	// flags are more of the broker's.
+	flags []string
 
 	mu  sync.Mutex
 	got []string
@@ -111,6 +113,7 @@ func (s *steered) start() {
 	s.t.Helper()
 	s.broker = exec.Command(os.Args[0], "broker", "--kubeconfig", s.dir.Kubeconfig(), "--dir", s.dir.Path("events"), "--relaxed",
 		"--listen", s.listen, "--advertise", "192.0.2.1", "--debug-listen", "unix:"+s.dir.Run("events.sock"))
+	s.broker.Args = append(s.broker.Args, s.flags...)
 	s.broker.Env = append(os.Environ(), "EBB_TEST_ROLE=ebb")
 	log, err := os.OpenFile(s.dir.Path("broker.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {

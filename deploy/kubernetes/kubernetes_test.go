@@ -12,11 +12,13 @@ import (
 	"strings"
 	"testing"
 
+	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/apimachinery/pkg/types"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
@@ -27,6 +29,7 @@ import (
 
 	"ebb.dev/ebb/crds/admission"
 	"ebb.dev/ebb/crds/manifests"
+	"ebb.dev/ebb/eventing/identity"
 	"ebb.dev/ebb/test/apiserver"
 )
 
@@ -82,6 +85,7 @@ func TestEveryManifestIsTaken(t *testing.T) {
 	}
 	mayWhatItDoes(t, c)
 	nodesAreGuarded(t, c)
+	accountsAreGuarded(t, c)
 }
 
 // mayWhatItDoes asks the API server what the accounts may.
@@ -152,6 +156,51 @@ func nodesAreGuarded(t *testing.T, c *apiserver.Cluster) {
 		if err := patch("n1", body); !apierrors.IsInvalid(err) && !apierrors.IsForbidden(err) {
 			t.Errorf("%s was written: %v", what, err)
 		}
+	}
+}
+
+// accountsAreGuarded holds what the policy says: the broker makes accounts to send as, and asks tokens of no others.
+func accountsAreGuarded(t *testing.T, c *apiserver.Cluster) {
+	config := rest.CopyConfig(c.Config)
+	admin := kubernetes.NewForConfigOrDie(config).CoreV1().ServiceAccounts("default")
+	config.Impersonate = rest.ImpersonationConfig{UserName: "system:serviceaccount:knative-eventing:ebb-broker"}
+	broker := kubernetes.NewForConfigOrDie(config).CoreV1().ServiceAccounts("default")
+	account := func(name string, labels map[string]string) *corev1.ServiceAccount {
+		return &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}}
+	}
+	token := func(name string, audiences ...string) error {
+		_, err := broker.CreateToken(t.Context(), name, &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{Audiences: audiences}}, metav1.CreateOptions{})
+		return err
+	}
+	if _, err := admin.Create(t.Context(), account("powerful", nil), metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	apiserver.Eventually(t, "the policy is in force", func(context.Context) bool {
+		return apierrors.IsForbidden(token("powerful", "a")) || apierrors.IsInvalid(token("powerful", "a"))
+	})
+	ours := map[string]string{"eventing.knative.dev/oidc": "enabled"}
+	short := identity.NameOf(schema.GroupKind{Group: "eventing.knative.dev", Kind: "Trigger"}, "t")
+	for _, name := range []string{short, identity.NameOf(schema.GroupKind{Group: "messaging.knative.dev", Kind: "Subscription"}, strings.Repeat("a-long-name-", 8))} {
+		if _, err := broker.Create(t.Context(), account(name, ours), metav1.CreateOptions{}); err != nil {
+			t.Error(err)
+		}
+		if err := token(name, "a"); err != nil {
+			t.Errorf("a token of %s: %v", name, err)
+		}
+	}
+	_, unlabelled := broker.Create(t.Context(), account("u"+short, nil), metav1.CreateOptions{})
+	_, misnamed := broker.Create(t.Context(), account("misnamed", ours), metav1.CreateOptions{})
+	for what, err := range map[string]error{
+		"a token for the API server": token(short), "a token for several": token(short, "a", "b"),
+		"an account without the label": unlabelled, "an account of another name": misnamed,
+		"no account of others": broker.Delete(t.Context(), "powerful", metav1.DeleteOptions{}),
+	} {
+		if !apierrors.IsInvalid(err) && !apierrors.IsForbidden(err) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if err := broker.Delete(t.Context(), short, metav1.DeleteOptions{}); err != nil {
+		t.Error(err)
 	}
 }
 

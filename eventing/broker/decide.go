@@ -15,6 +15,7 @@ import (
 	eventingv1 "ebb.dev/ebb/crds/eventing/v1"
 	"ebb.dev/ebb/eventing/destination"
 	"ebb.dev/ebb/eventing/filter"
+	"ebb.dev/ebb/eventing/identity"
 	"ebb.dev/ebb/eventing/model"
 	"ebb.dev/ebb/eventing/policy"
 )
@@ -102,7 +103,9 @@ type TriggerInput struct {
 	DeadLetter destination.Found
 	// Dependency is what the annotation knative.dev/dependency names; nil where there is none.
 	Dependency *Dependency
-	Now        time.Time
+	// Sender is as whom it sends.
+	Sender identity.Sender
+	Now    time.Time
 }
 
 // Dependency is the state of what a Trigger depends on.
@@ -124,7 +127,7 @@ func DecideTrigger(in TriggerInput) TriggerDecision {
 	d := TriggerDecision{Status: *t.Status.DeepCopy()}
 	marks := d.Status.Mark(metav1.NewTime(in.Now))
 	begin(&d.Status.Status, marks, t.Generation)
-	marks.MarkTrueWithReason(eventingv1.TriggerConditionOIDCIdentityCreated, "AuthenticationDisabled", "")
+	in.Sender.State(marks, eventingv1.TriggerConditionOIDCIdentityCreated, &d.Status.Auth)
 	d.broker(in, marks)
 	d.Status.SubscriberURI, d.Status.SubscriberCACerts, d.Status.SubscriberAudience = nil, nil, nil
 	if in.Subscriber.Err != nil {
@@ -187,6 +190,7 @@ func (d *TriggerDecision) reader(in TriggerInput, letters destination.Found, mar
 	}
 	r := &model.Reader{
 		ID: ReaderIDOf(t), Kind: model.Trigger, Key: types.NamespacedName{Namespace: t.Namespace, Name: t.Name}, Stream: StreamOf(in.Broker).ID,
+		As: in.Sender.Account,
 	}
 	d.Reader = r
 	var wrong []error

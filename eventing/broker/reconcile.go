@@ -19,6 +19,7 @@ import (
 	eventingv1 "ebb.dev/ebb/crds/eventing/v1"
 	"ebb.dev/ebb/eventing/destination"
 	"ebb.dev/ebb/eventing/handed"
+	"ebb.dev/ebb/eventing/identity"
 	"ebb.dev/ebb/eventing/model"
 	"ebb.dev/ebb/eventing/policy"
 	"ebb.dev/ebb/eventing/status"
@@ -37,7 +38,9 @@ type Reconciler struct {
 	Kafka  Settings
 	Placer Placer
 	// Policies reads EventPolicies; nil reads none.
-	Policies      *policy.Reader
+	Policies *policy.Reader
+	// Accounts makes as whom Triggers send; nil makes nobody.
+	Accounts      *identity.Accounts
 	ClusterDomain string
 	Clock         clock.PassiveClock
 }
@@ -106,6 +109,7 @@ func (r *Reconciler) Trigger(ctx context.Context, request ctrl.Request) (ctrl.Re
 	in.Subscriber = r.Resolver.Require(ctx, t.Spec.Subscriber, t.Namespace)
 	in.DeadLetter = r.Resolver.DeadLetters(ctx, t.Spec.Delivery, t.Namespace)
 	in.Dependency = r.dependency(ctx, &t)
+	in.Sender = r.Accounts.Settle(ctx, &t)
 	d := DecideTrigger(in)
 	if err := r.Exposer.Subscribers(ctx, in.Subscriber.Service, in.DeadLetter.Service); err != nil {
 		return ctrl.Result{}, fmt.Errorf("Trigger %s: %w", request, err)
@@ -120,7 +124,7 @@ func (r *Reconciler) Trigger(ctx context.Context, request ctrl.Request) (ctrl.Re
 	if reading != nil {
 		return ctrl.Result{}, reading
 	}
-	if in.Subscriber.Err != nil || in.DeadLetter.Err != nil || in.Dependency != nil && !in.Dependency.Ready.IsTrue() {
+	if in.Subscriber.Err != nil || in.DeadLetter.Err != nil || in.Sender.Err != nil || in.Dependency != nil && !in.Dependency.Ready.IsTrue() {
 		return ctrl.Result{RequeueAfter: lookAgain}, nil
 	}
 	return ctrl.Result{}, nil

@@ -60,11 +60,11 @@ func (r *Reconciler) Setup(ctx context.Context, m ctrl.Manager) error {
 	bySubscriber := func(ctx context.Context, o client.Object) []ctrl.Request {
 		return r.triggers(ctx, subscriberIndex, "Service/"+client.ObjectKeyFromObject(o).String())
 	}
-	return ctrl.NewControllerManagedBy(m).Named("trigger").For(&eventingv1.Trigger{}).WithOptions(options).
+	triggers := ctrl.NewControllerManagedBy(m).Named("trigger").For(&eventingv1.Trigger{}).WithOptions(options).
 		Watches(&eventingv1.Broker{}, handler.EnqueueRequestsFromMapFunc(byBroker)).
 		Watches(&corev1.Service{}, handler.EnqueueRequestsFromMapFunc(bySubscriber)).
-		Watches(&servingv1.Service{}, handler.EnqueueRequestsFromMapFunc(bySubscriber)).
-		Complete(reconcile.Func(r.Trigger))
+		Watches(&servingv1.Service{}, handler.EnqueueRequestsFromMapFunc(bySubscriber))
+	return r.Accounts.Watch(triggers, &eventingv1.TriggerList{}).Complete(reconcile.Func(r.Trigger))
 }
 
 // brokers are all Brokers when the route to their ingress has changed.

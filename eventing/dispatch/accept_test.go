@@ -49,3 +49,25 @@ func TestAReplyThatTheBrokerWillNeverTakeIsNotTriedAgain(t *testing.T) {
 		})
 	}
 }
+
+func TestAReplyThatComesTooEarlyIsNoFailure(t *testing.T) {
+	m := newMemory(time.Now, broker)
+	s := subscribe(t, func(w http.ResponseWriter, _ *http.Request, id string, _ int) {
+		w.Header().Set("Content-Type", "application/cloudevents+json")
+		_, _ = w.Write([]byte(`{"specversion":"1.0","id":"reply-` + id + `","source":"/r","type":"r"}`))
+	})
+	reader := trigger("early", s.URL)
+	reader.Delivery.Retry = 0
+	var offered atomic.Int32
+	r := run(t, Options{Log: m, Accept: func(context.Context, model.StreamID, ...*event.Event) error {
+		if offered.Add(1) < 3 {
+			return fmt.Errorf("stream %s: %w", broker, ErrNotYet)
+		}
+		return nil
+	}}, reader)
+	publish(t, m, "1")
+	eventually(t, "the reply is taken", func() bool { return r.look(reader.ID).Replied == 1 })
+	if got := r.look(reader.ID); got.DeadKept != 0 || got.Retried != 0 {
+		t.Errorf("%+v", got)
+	}
+}

@@ -18,6 +18,8 @@ import (
 const (
 	// retryLog is how long the log is left alone after it failed to read or store an event; no attempt is counted for it.
 	retryLog = time.Second
+	// retryIdentity is when an attempt is made again that the sender could not prove itself for; it is not counted either.
+	retryIdentity = time.Second
 	// storeTime bounds storing an event that has to survive the end of its delivery.
 	storeTime = 5 * time.Second
 )
@@ -118,6 +120,9 @@ func (r *reader) toSubscriber(j *job) step {
 	if interrupted {
 		return waits
 	}
+	if answer.Unproven {
+		return r.unproven(j, answer)
+	}
 	outcome := decide.Judge(answer.Status, answer.Reply != nil)
 	switch outcome {
 	case decide.Delivered, decide.Replied:
@@ -207,6 +212,12 @@ func (r *reader) toReply(j *job) step {
 	if interrupted {
 		return waits
 	}
+	if errors.Is(answer.Err, ErrNotYet) {
+		return r.later(j)
+	}
+	if answer.Unproven {
+		return r.unproven(j, answer)
+	}
 	outcome := decide.Judge(answer.Status, false)
 	if outcome == decide.Delivered {
 		r.count(func(s *stats) { s.replied, s.repliedAt = s.replied+1, r.d.Clock.Now() })
@@ -226,12 +237,17 @@ func (r *reader) accept(j *job, reply *event.Event) (a send.Answer, interrupted 
 	defer cancel()
 	span := r.span(j, reply, string(j.spec.Stream), r.d.Clock.Now())
 	defer func() { r.endSpan(span, reply, a) }()
-	err := r.d.Accept(ctx, j.spec.Stream, reply)
+	err := r.d.MayReply(ctx, j.spec, reply)
+	if err == nil {
+		err = r.d.Accept(ctx, j.spec.Stream, reply)
+	}
 	switch {
 	case err == nil:
 		return send.Answer{Status: 202}, false
 	case j.ctx.Err() != nil:
 		return send.Answer{}, true
+	case errors.Is(err, ErrMayNot):
+		return send.Answer{Status: 403, Text: err.Error(), Err: err}, false
 	case errors.Is(err, log.ErrInvalid):
 		return send.Answer{Status: 400, Text: err.Error(), Err: err}, false
 	case errors.Is(err, log.ErrTooLarge):
@@ -254,6 +270,9 @@ func (r *reader) toDeadLetter(j *job) step {
 	answer, interrupted := r.attempt(j, dead, sink, false)
 	if interrupted {
 		return waits
+	}
+	if answer.Unproven {
+		return r.unproven(j, answer)
 	}
 	outcome := decide.Judge(answer.Status, false)
 	if outcome == decide.Delivered {
@@ -287,7 +306,7 @@ func (r *reader) attempt(j *job, e *event.Event, to model.Destination, wantReply
 	begun := r.d.Clock.Now()
 	span := r.span(j, e, to.URL, begun)
 	a = r.d.Sender.Send(j.ctx, send.Request{
-		Event: decide.Outgoing(e), To: to, Structured: j.spec.Delivery.Structured, WantReply: wantReply, Timeout: r.timeout(j.spec), Trace: span.Context(),
+		Event: decide.Outgoing(e), To: to, As: j.spec.As, Structured: j.spec.Delivery.Structured, WantReply: wantReply, Timeout: r.timeout(j.spec), Trace: span.Context(),
 	})
 	r.endSpan(span, e, a)
 	if a.Status == decide.NoAnswer && j.ctx.Err() != nil {
@@ -297,11 +316,30 @@ func (r *reader) attempt(j *job, e *event.Event, to model.Destination, wantReply
 		now := r.d.Clock.Now()
 		took := now.Sub(begun)
 		observe(&s.attempts, took)
-		if j.item.Stage == position.Subscriber {
+		if j.item.Stage == position.Subscriber && !a.Unproven {
 			r.paced(now, took, a.Status)
 		}
 	})
 	return a, false
+}
+
+// unproven has an attempt made again that the sender could not say who it is for. It says nothing about the event, and counts for nothing.
+func (r *reader) unproven(j *job, a send.Answer) step {
+	now := r.d.Clock.Now()
+	j.item.Due = now.Add(retryIdentity)
+	said := false
+	r.count(func(s *stats) {
+		said = s.failure.Text == a.Text && now.Sub(s.failure.At) < 10*retryIdentity
+		if !said {
+			s.failure = failure{At: now, Status: a.Status, Text: a.Text}
+		}
+	})
+	if said {
+		return waits
+	}
+	r.d.Logger.Warn("event not sent, who sends is not known to the receiver", "reader", r.name(), "position", j.item.Position,
+		"stage", j.item.Stage, "answer", a.Text)
+	return waits
 }
 
 // timeout bounds an attempt.

@@ -29,10 +29,14 @@ type Sender interface {
 type Options struct {
 	Log    log.Log
 	Sender Sender
-	// Accept takes replies back into a stream, as if they had come in; without it replies of Triggers are appended to the Log.
+	// Accept takes replies back into a stream, as if they had come in; with ErrNotYet it is tried again, and counts for nothing. Without it
+	// replies of Triggers are appended to the Log.
 	Accept func(ctx context.Context, stream model.StreamID, events ...*event.Event) error
-	Clock  clock.WithDelayedExecution
-	Logger *slog.Logger
+	// MayReply says why a reader may not have a reply taken back into its stream, with ErrMayNot; another error is worth another try, and
+	// ErrNotYet counts for nothing. Without it every reader may.
+	MayReply func(ctx context.Context, r model.Reader, reply *event.Event) error
+	Clock    clock.WithDelayedExecution
+	Logger   *slog.Logger
 	// Tracer makes a span of each attempt; nil makes none.
 	Tracer *trace.Tracer
 	// Registerer gets the metrics; nil registers none.
@@ -74,6 +78,9 @@ func (o *Options) fill() {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	if o.MayReply == nil {
+		o.MayReply = func(context.Context, model.Reader, *event.Event) error { return nil }
+	}
 	if o.Accept == nil {
 		o.Accept = func(ctx context.Context, stream model.StreamID, events ...*event.Event) error {
 			_, err := o.Log.Append(ctx, stream, events...)
@@ -81,6 +88,12 @@ func (o *Options) fill() {
 		}
 	}
 }
+
+// ErrMayNot is that a reader may not send an event where it would go.
+var ErrMayNot = errors.New("it may not send there")
+
+// ErrNotYet is that a stream does not take events yet, and will.
+var ErrNotYet = errors.New("it does not take events yet")
 
 func setDefault[T comparable](v *T, value T) {
 	var zero T

@@ -164,7 +164,7 @@ func TestReadersBeginWhereTheySay(t *testing.T) {
 		start model.Start
 		first int
 	}{
-		"now": {model.Start{}, 6}, "earliest": {model.Start{Earliest: true}, 1}, "time": {model.Start{Since: epoch.Add(90 * time.Second)}, 3},
+		"now": {model.Start{}, 6}, "earliest": {model.Start{Earliest: true}, 1}, "last": {model.Start{Last: true}, 5}, "time": {model.Start{Since: epoch.Add(90 * time.Second)}, 3},
 		"position": {model.Start{Position: 4}, 4}, "later": {model.Start{Position: 7}, 7},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"github.com/cloudevents/sdk-go/v2/event"
-	"github.com/cloudevents/sdk-go/v2/types"
 
 	"ebb.dev/ebb/eventing/dispatch/position"
 	"ebb.dev/ebb/eventing/extension"
@@ -76,6 +75,8 @@ func (d *Dispatcher) beginning(ctx context.Context, spec model.Reader, oldest, n
 			return nil, fmt.Errorf("find the first event since %s: %w", start.Since, err)
 		}
 		first = at
+	case start.Last:
+		first = max(next-1, oldest)
 	case start.Earliest:
 		first = oldest
 	}
@@ -115,13 +116,6 @@ func (d *Dispatcher) lanes(ctx context.Context, spec model.Reader, items []posit
 
 // lane is the group in which an event keeps its order.
 func lane(e *event.Event) string {
-	value, has := e.Extensions()[extension.PartitionKey]
-	if !has {
-		return ""
-	}
-	name, err := types.Format(value)
-	if err != nil {
-		return ""
-	}
+	name, _ := extension.Text(e, extension.PartitionKey)
 	return name
 }

@@ -17,6 +17,7 @@ import (
 	eventingv1 "ebb.dev/ebb/crds/eventing/v1"
 	eventingv1beta3 "ebb.dev/ebb/crds/eventing/v1beta3"
 	messagingv1 "ebb.dev/ebb/crds/messaging/v1"
+	messagingv1alpha1 "ebb.dev/ebb/crds/messaging/v1alpha1"
 	messagingv1beta1 "ebb.dev/ebb/crds/messaging/v1beta1"
 	"ebb.dev/ebb/eventing/model"
 )
@@ -102,6 +103,7 @@ func (c *Creator) place(ctx context.Context, stream model.Stream) (duck.KReferen
 	case model.Channel:
 		candidates = []candidate{
 			{&messagingv1.InMemoryChannel{}, messagingv1.SchemeGroupVersion.WithKind("InMemoryChannel")},
+			{&messagingv1alpha1.NatsJetStreamChannel{}, messagingv1alpha1.SchemeGroupVersion.WithKind("NatsJetStreamChannel")},
 			{&messagingv1beta1.KafkaChannel{}, messagingv1beta1.SchemeGroupVersion.WithKind("KafkaChannel")},
 		}
 	}

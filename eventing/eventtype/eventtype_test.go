@@ -21,6 +21,7 @@ import (
 	eventingv1 "ebb.dev/ebb/crds/eventing/v1"
 	eventingv1beta3 "ebb.dev/ebb/crds/eventing/v1beta3"
 	messagingv1 "ebb.dev/ebb/crds/messaging/v1"
+	messagingv1alpha1 "ebb.dev/ebb/crds/messaging/v1alpha1"
 	sourcesv1 "ebb.dev/ebb/crds/sources/v1"
 	"ebb.dev/ebb/eventing/destination"
 	"ebb.dev/ebb/eventing/log/memory"
@@ -117,10 +118,12 @@ func TestWhatFlowsHasOneEventTypeAtEachPlace(t *testing.T) {
 	backing := &messagingv1.InMemoryChannel{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "letters", UID: "i", OwnerReferences: []metav1.OwnerReference{
 		{APIVersion: "messaging.knative.dev/v1", Kind: "Channel", Name: "letters", UID: "c", Controller: ptr.To(true)},
 	}}}
-	c := room(t, broker, backing)
+	nats := &messagingv1alpha1.NatsJetStreamChannel{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "papers", UID: "n"}}
+	c := room(t, broker, backing, nats)
 	streams := map[model.StreamID]model.Stream{
 		"broker.b":  {ID: "broker.b", Kind: model.Broker, Key: types.NamespacedName{Namespace: "shop", Name: "default"}},
 		"channel.i": {ID: "channel.i", Kind: model.Channel, Key: types.NamespacedName{Namespace: "shop", Name: "letters"}},
+		"channel.n": {ID: "channel.n", Kind: model.Channel, Key: types.NamespacedName{Namespace: "shop", Name: "papers"}},
 		"former":    {ID: "broker.former", Kind: model.Broker, Key: types.NamespacedName{Namespace: "shop", Name: "default"}},
 		"s":         {Kind: "ApiServerSource", Key: types.NamespacedName{Namespace: "shop", Name: "x"}},
 	}
@@ -129,13 +132,13 @@ func TestWhatFlowsHasOneEventTypeAtEachPlace(t *testing.T) {
 		s, ok := streams[id]
 		return s, ok
 	}}
-	for _, id := range []model.StreamID{"broker.b", "broker.b", "channel.i", "former", "s", "gone"} {
+	for _, id := range []model.StreamID{"broker.b", "broker.b", "channel.i", "channel.n", "former", "s", "gone"} {
 		if err := creator.create(context.Background(), note{id, Seen{"order", "/till", "urn:schema"}}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	all := list(t, c)
-	if len(all) != 2 {
+	if len(all) != 3 {
 		t.Fatalf("%d EventTypes: %+v", len(all), all)
 	}
 	for _, e := range all {
@@ -143,7 +146,7 @@ func TestWhatFlowsHasOneEventTypeAtEachPlace(t *testing.T) {
 		if ref.Kind != owner.Kind || ref.Name != owner.Name || e.Spec.Type != "order" || *e.Spec.Source != "/till" || *e.Spec.Schema != "urn:schema" {
 			t.Errorf("%+v", e)
 		}
-		if want := map[string]types.UID{"Broker": "b", "Channel": "c"}[ref.Kind]; owner.UID != want {
+		if want := map[string]types.UID{"Broker": "b", "Channel": "c", "NatsJetStreamChannel": "n"}[ref.Kind]; owner.UID != want {
 			t.Errorf("%s belongs to %s", e.Name, owner.UID)
 		}
 	}

@@ -37,6 +37,16 @@ func Integer(e *event.Event, name string) (n int32, ok bool) {
 	return n, err == nil
 }
 
+// Text is an extension's value as text; ok is false if it is not there.
+func Text(e *event.Event, name string) (text string, ok bool) {
+	value, has := e.Extensions()[name]
+	if !has {
+		return "", false
+	}
+	text, err := types.Format(value)
+	return text, err == nil
+}
+
 // Hops is how often an event may still enter a Broker, at least 0. given is false if it does not say: then it has all of them.
 func Hops(e *event.Event) (left int32, given bool) {
 	n, ok := Integer(e, TTL)

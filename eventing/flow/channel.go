@@ -8,6 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 
@@ -23,33 +24,37 @@ import (
 	"ebb.dev/ebb/eventing/policy"
 )
 
-// HostOf is the Service by whose names an InMemoryChannel or a KafkaChannel is reached.
-func HostOf(channel types.NamespacedName) types.NamespacedName {
-	return types.NamespacedName{Namespace: channel.Namespace, Name: channel.Name + "-kn-channel"}
+// hostOf is the Service by whose names a channel of a kind is reached: the one that it has with Knative.
+func hostOf(kind schema.GroupVersionKind, channel types.NamespacedName) types.NamespacedName {
+	suffix := "-kn-channel"
+	if kind == natsChannelKind {
+		suffix = "-kn-jsm-channel"
+	}
+	return types.NamespacedName{Namespace: channel.Namespace, Name: channel.Name + suffix}
+}
+
+func nameOf(c metav1.Object) types.NamespacedName {
+	return types.NamespacedName{Namespace: c.GetNamespace(), Name: c.GetName()}
 }
 
 // StreamOf is an InMemoryChannel's stream.
 func StreamOf(c *messagingv1.InMemoryChannel, clusterDomain string) model.Stream {
-	return channelStream(c, clusterDomain)
+	return channelStream(inMemoryChannelKind, c, clusterDomain)
 }
 
 // channelStream is the stream of a channel of any kind.
-func channelStream(c metav1.Object, clusterDomain string) model.Stream {
-	name := types.NamespacedName{Namespace: c.GetNamespace(), Name: c.GetName()}
-	return model.Stream{ID: StreamID(c.GetUID()), Kind: model.Channel, Key: name, Hosts: exposure.Hosts(HostOf(name), clusterDomain), Limits: broker.Limits}
+func channelStream(kind schema.GroupVersionKind, c metav1.Object, clusterDomain string) model.Stream {
+	return model.Stream{
+		ID: StreamID(c.GetUID()), Kind: model.Channel, Key: nameOf(c), Hosts: exposure.Hosts(hostOf(kind, nameOf(c)), clusterDomain), Limits: broker.Limits,
+	}
 }
 
-// StreamID is the stream of an InMemoryChannel or a KafkaChannel.
+// StreamID is the stream of a channel of any kind that keeps its events.
 func StreamID(channel types.UID) model.StreamID { return model.StreamID("channel." + channel) }
 
-// ExposureOf is what makes Envoy lead from an InMemoryChannel's names to the ingress: gateway is the DNS name of the internal gateway.
-func ExposureOf(c *messagingv1.InMemoryChannel, gateway, clusterDomain string) (*corev1.Service, *networking.Ingress) {
-	return channelExposure(c, *metav1.NewControllerRef(c, inMemoryChannelKind), gateway, clusterDomain)
-}
-
-// channelExposure is that of a channel of any kind, which owns it.
-func channelExposure(c metav1.Object, owner metav1.OwnerReference, gateway, clusterDomain string) (*corev1.Service, *networking.Ingress) {
-	host := HostOf(types.NamespacedName{Namespace: c.GetNamespace(), Name: c.GetName()})
+// ExposureOf is what makes Envoy lead from a channel's names to the ingress: gateway is the DNS name of the internal gateway.
+func ExposureOf(kind schema.GroupVersionKind, c metav1.Object, gateway, clusterDomain string) (*corev1.Service, *networking.Ingress) {
+	host, owner := hostOf(kind, nameOf(c)), *metav1.NewControllerRef(c, kind)
 	backend := types.NamespacedName{Namespace: exposure.Namespace, Name: exposure.Backend}
 	return exposure.Placeholder(host, exposure.Channel, gateway, owner),
 		exposure.Route(host, exposure.Channel, exposure.Hosts(host, clusterDomain), nil, backend, owner)
@@ -93,11 +98,18 @@ func DecideInMemoryChannel(in InMemoryChannelInput) messagingv1.InMemoryChannelS
 		marks.MarkTrue(messagingv1.InMemoryChannelConditionDispatcherReady)
 		marks.MarkTrue(messagingv1.InMemoryChannelConditionEndpointsReady)
 	}
+	in.state(marks, hostOf(inMemoryChannelKind, nameOf(c)), &out.ChannelableStatus)
+	out.Status.KeepTransitionTimes(&c.Status.Status)
+	return out
+}
+
+// state says in a status what channels of all kinds say alike: their conditions have the same names. host is the Service by whose names the
+// channel is reached.
+func (in ChannelState) state(marks conditions.Manager, host types.NamespacedName, out *duck.ChannelableStatus) {
 	out.Address, out.Addresses = nil, nil
 	if in.Exposed != nil {
 		marks.MarkFalse(messagingv1.InMemoryChannelConditionAddressable, "emptyHostname", "the channel has no Service")
 	} else {
-		host := HostOf(types.NamespacedName{Namespace: c.Namespace, Name: c.Name})
 		out.Address = &duck.Addressable{Name: ptr.To("http"), URL: "http://" + exposure.Hosts(host, in.ClusterDomain)[0]}
 		marks.MarkTrue(messagingv1.InMemoryChannelConditionAddressable)
 	}
@@ -112,8 +124,6 @@ func DecideInMemoryChannel(in InMemoryChannelInput) messagingv1.InMemoryChannelS
 	in.DeadLetter.StateDeadLetters(marks, messagingv1.InMemoryChannelConditionDeadLetterSinkResolved, &out.DeliveryStatus)
 	in.Applied.State(marks, messagingv1.InMemoryChannelConditionEventPoliciesReady, &out.AppliedEventPoliciesStatus, &out.AddressStatus)
 	out.Subscribers = subscribers(in.Subscriptions)
-	out.Status.KeepTransitionTimes(&c.Status.Status)
-	return out
 }
 
 // subscribers says how each reader is, in an order that does not change while the Subscriptions do not.

@@ -12,12 +12,14 @@ import (
 	"ebb.dev/ebb/crds/duck"
 	flowsv1 "ebb.dev/ebb/crds/flows/v1"
 	messagingv1 "ebb.dev/ebb/crds/messaging/v1"
+	messagingv1alpha1 "ebb.dev/ebb/crds/messaging/v1alpha1"
 	messagingv1beta1 "ebb.dev/ebb/crds/messaging/v1beta1"
 )
 
 // The kinds this package knows by name.
 var (
 	inMemoryChannelKind = messagingv1.SchemeGroupVersion.WithKind("InMemoryChannel")
+	natsChannelKind     = messagingv1alpha1.SchemeGroupVersion.WithKind("NatsJetStreamChannel")
 	kafkaChannelKind    = messagingv1beta1.SchemeGroupVersion.WithKind("KafkaChannel")
 	channelKind         = messagingv1.SchemeGroupVersion.WithKind("Channel")
 	subscriptionKind    = messagingv1.SchemeGroupVersion.WithKind("Subscription")
@@ -32,6 +34,9 @@ type Channelable struct {
 
 	Spec   duck.ChannelableSpec   `json:"spec"`
 	Status duck.ChannelableStatus `json:"status"`
+
+	// Consumers is what its kind says of those who read it besides spec.delivery.
+	Consumers Consumers `json:"-"`
 }
 
 // Reference names the channel.
@@ -53,6 +58,12 @@ func readyOf(s *conditions.Status, generation int64) *conditions.Condition {
 
 func channelableOf(c *messagingv1.InMemoryChannel) *Channelable {
 	return &Channelable{TypeMeta: typeOf(inMemoryChannelKind), ObjectMeta: c.ObjectMeta, Spec: c.Spec.ChannelableSpec, Status: c.Status.ChannelableStatus}
+}
+
+func channelableOfNATS(c *messagingv1alpha1.NatsJetStreamChannel) *Channelable {
+	return &Channelable{
+		TypeMeta: typeOf(natsChannelKind), ObjectMeta: c.ObjectMeta, Spec: c.Spec.ChannelableSpec, Status: c.Status.ChannelableStatus, Consumers: ConsumersOf(c),
+	}
 }
 
 func channelableOfKafka(c *messagingv1beta1.KafkaChannel) *Channelable {

@@ -27,8 +27,24 @@ type Child struct {
 	Ready *conditions.Condition
 	// Address is where a channel takes events; nil if it has none yet.
 	Address *duck.Addressable
+	// Auth says as whom a Subscription sends; nil for nobody.
+	Auth *duck.AuthStatus
 	// Err is why it is not as it is to be; nil if it is.
 	Err error
+}
+
+// senders are as whom all Subscriptions of a flow send; nil for nobody.
+func senders(subscriptions []Child) *duck.AuthStatus {
+	var names []string
+	for _, c := range subscriptions {
+		if c.Auth != nil && c.Auth.ServiceAccountName != nil {
+			names = append(names, *c.Auth.ServiceAccountName)
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	return &duck.AuthStatus{ServiceAccountNames: names}
 }
 
 // condition is what a flow's status shows of the child.

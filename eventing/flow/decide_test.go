@@ -59,7 +59,7 @@ func TestAChannelsStreamIsReachedByItsHosts(t *testing.T) {
 	if diff := cmp.Diff(want, StreamOf(c, "cluster.local")); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	service, route := ExposureOf(c, "gateway.example", "cluster.local")
+	service, route := ExposureOf(inMemoryChannelKind, c, "gateway.example", "cluster.local")
 	to := route.Spec.Rules[0].HTTP.Paths[0].Splits[0]
 	if service.Name != "orders-kn-channel" || service.Spec.ExternalName != "gateway.example" || !metav1.IsControlledBy(service, c) {
 		t.Errorf("Service %+v", service)

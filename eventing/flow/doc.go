@@ -1,4 +1,5 @@
-// Package flow is what channels and what is built of them mean: InMemoryChannel, Channel, Subscription, Sequence and Parallel.
+// Package flow is what channels and what is built of them mean: InMemoryChannel, NatsJetStreamChannel, KafkaChannel, Channel,
+// Subscription, Sequence and Parallel.
 //
 // In: those objects, what their destinations resolve to, how the objects they are made of are. Out: streams for the log, readers for the
 // dispatcher, routes for Envoy, children in the API, and statuses.

@@ -6,16 +6,12 @@ import (
 	"strconv"
 	"strings"
 
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/utils/ptr"
 
 	"ebb.dev/ebb/crds/duck"
 	"ebb.dev/ebb/crds/eventing"
 	messagingv1beta1 "ebb.dev/ebb/crds/messaging/v1beta1"
-	networking "ebb.dev/ebb/crds/networking/v1alpha1"
-	"ebb.dev/ebb/eventing/exposure"
 	"ebb.dev/ebb/eventing/kafka/settings"
 	"ebb.dev/ebb/eventing/kafka/topic"
 	"ebb.dev/ebb/eventing/model"
@@ -26,12 +22,7 @@ var KafkaConfig = types.NamespacedName{Namespace: eventing.SystemNamespace, Name
 
 // KafkaStreamOf is a KafkaChannel's stream.
 func KafkaStreamOf(c *messagingv1beta1.KafkaChannel, clusterDomain string) model.Stream {
-	return channelStream(c, clusterDomain)
-}
-
-// KafkaExposureOf is what makes Envoy lead from a KafkaChannel's names to the ingress.
-func KafkaExposureOf(c *messagingv1beta1.KafkaChannel, gateway, clusterDomain string) (*corev1.Service, *networking.Ingress) {
-	return channelExposure(c, *metav1.NewControllerRef(c, kafkaChannelKind), gateway, clusterDomain)
+	return channelStream(kafkaChannelKind, c, clusterDomain)
 }
 
 // TopicOf is a KafkaChannel's topic, under the name that it would have with Knative.
@@ -92,25 +83,7 @@ func DecideKafkaChannel(in KafkaChannelInput) messagingv1beta1.KafkaChannelStatu
 		marks.MarkTrue(messagingv1beta1.KafkaChannelConditionConfigReady)
 		marks.MarkTrueWithReason(messagingv1beta1.KafkaChannelConditionTopicReady, fmt.Sprintf("Topic %s created", in.Topic.Name), "")
 	}
-	out.Address, out.Addresses = nil, nil
-	if in.Exposed != nil {
-		marks.MarkFalse(messagingv1beta1.KafkaChannelConditionAddressable, "emptyHostname", "the channel has no Service")
-	} else {
-		host := HostOf(types.NamespacedName{Namespace: c.Namespace, Name: c.Name})
-		out.Address = &duck.Addressable{Name: ptr.To("http"), URL: "http://" + exposure.Hosts(host, in.ClusterDomain)[0]}
-		marks.MarkTrue(messagingv1beta1.KafkaChannelConditionAddressable)
-	}
-	switch {
-	case in.Exposed != nil:
-		marks.MarkFalse(messagingv1beta1.KafkaChannelConditionChannelServiceReady, "ChannelServiceFailed", in.Exposed.Error())
-	case !in.Reached:
-		marks.MarkUnknown(messagingv1beta1.KafkaChannelConditionChannelServiceReady, "RouteNotReady", in.Why)
-	default:
-		marks.MarkTrue(messagingv1beta1.KafkaChannelConditionChannelServiceReady)
-	}
-	in.DeadLetter.StateDeadLetters(marks, messagingv1beta1.KafkaChannelConditionDeadLetterSinkResolved, &out.DeliveryStatus)
-	in.Applied.State(marks, messagingv1beta1.KafkaChannelConditionEventPoliciesReady, &out.AppliedEventPoliciesStatus, &out.AddressStatus)
-	out.Subscribers = subscribers(in.Subscriptions)
+	in.state(marks, hostOf(kafkaChannelKind, nameOf(c)), &out.ChannelableStatus)
 	out.Status.KeepTransitionTimes(&c.Status.Status)
 	return out
 }

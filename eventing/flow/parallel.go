@@ -9,8 +9,8 @@ import (
 	"ebb.dev/ebb/crds/duck"
 	flowsv1 "ebb.dev/ebb/crds/flows/v1"
 	messagingv1 "ebb.dev/ebb/crds/messaging/v1"
-	"ebb.dev/ebb/eventing/broker"
 	"ebb.dev/ebb/eventing/destination"
+	"ebb.dev/ebb/eventing/policy"
 )
 
 // ParallelChildren are what a Parallel is made of: a channel that takes events, first, and for each branch a channel of what its filter
@@ -18,7 +18,7 @@ import (
 // first, then those of all subscribers.
 func ParallelChildren(p *flowsv1.Parallel) (Children, error) {
 	m := maker{owner: metav1.NewControllerRef(p, parallelKind), namespace: p.Namespace, template: p.Spec.ChannelTemplate}
-	name := p.Name + "-kn-parallel"
+	name := parallelChild(p.Name)
 	ingress := m.channel(name)
 	channels := make([]duck.KReference, 0, len(p.Spec.Branches))
 	for i := range p.Spec.Branches {
@@ -51,7 +51,9 @@ type ParallelInput struct {
 	Channels, Subscriptions []Child
 	// Err is why it cannot have children; nil if it can.
 	Err error
-	Now time.Time
+	// Applied are the EventPolicies that apply to it.
+	Applied policy.Applied
+	Now     time.Time
 }
 
 // DecideParallel returns a Parallel's status.
@@ -90,7 +92,9 @@ func DecideParallel(in ParallelInput) flowsv1.ParallelStatus {
 	} else {
 		marks.MarkTrue(flowsv1.ParallelConditionAddressable)
 	}
-	marks.MarkTrueWithReason(flowsv1.ParallelConditionEventPoliciesReady, "DefaultAuthorizationMode", broker.PoliciesMessage)
+	// Its address is that of its first channel, and has that one's audience.
+	in.Applied.State(marks, flowsv1.ParallelConditionEventPoliciesReady, &out.AppliedEventPoliciesStatus, &duck.AddressStatus{})
+	out.Auth = senders(in.Subscriptions)
 	out.Status.KeepTransitionTimes(&p.Status.Status)
 	return out
 }

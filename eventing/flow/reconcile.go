@@ -3,6 +3,7 @@ package flow
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -14,10 +15,12 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	messagingv1 "ebb.dev/ebb/crds/messaging/v1"
+	messagingv1alpha1 "ebb.dev/ebb/crds/messaging/v1alpha1"
 	messagingv1beta1 "ebb.dev/ebb/crds/messaging/v1beta1"
 	networking "ebb.dev/ebb/crds/networking/v1alpha1"
 	"ebb.dev/ebb/eventing/destination"
 	"ebb.dev/ebb/eventing/handed"
+	"ebb.dev/ebb/eventing/identity"
 	"ebb.dev/ebb/eventing/policy"
 )
 
@@ -36,20 +39,33 @@ type Exposer interface {
 type Reconciler struct {
 	Client client.Client
 	Handed *handed.Memory
+	// NATS remembers for NatsJetStreamChannels alone: an InMemoryChannel may have the same name.
+	NATS *handed.Memory
 	// Kafka is for KafkaChannels; nil serves none.
 	Kafka    *Kafka
 	Exposer  Exposer
 	Resolver *destination.Resolver
 	// Policies reads EventPolicies; nil reads none.
 	Policies *policy.Reader
+	// Accounts makes as whom Subscriptions send; nil makes nobody.
+	Accounts *identity.Accounts
 	// ClusterDomain is the DNS domain of Services, Gateway the DNS name of the internal gateway.
 	ClusterDomain, Gateway string
 	Clock                  clock.PassiveClock
 }
 
+// keepers are the kinds of channels that keep their events here.
+func (r *Reconciler) keepers() []addressable {
+	out := []addressable{{inMemoryChannelKind, &messagingv1.InMemoryChannel{}}, {natsChannelKind, &messagingv1alpha1.NatsJetStreamChannel{}}}
+	if r.Kafka != nil {
+		out = append(out, addressable{kafkaChannelKind, &messagingv1beta1.KafkaChannel{}})
+	}
+	return out
+}
+
 // serves reports whether channels of a kind keep their events here.
 func (r *Reconciler) serves(kind schema.GroupKind) bool {
-	return kind == inMemoryChannelKind.GroupKind() || kind == kafkaChannelKind.GroupKind() && r.Kafka != nil
+	return slices.ContainsFunc(r.keepers(), func(k addressable) bool { return k.kind.GroupKind() == kind })
 }
 
 // channelable reads a channel of any kind.
@@ -61,6 +77,12 @@ func (r *Reconciler) channelable(ctx context.Context, kind schema.GroupVersionKi
 			return nil, err
 		}
 		return channelableOf(&c), nil
+	case natsChannelKind.GroupKind():
+		var c messagingv1alpha1.NatsJetStreamChannel
+		if err := r.Client.Get(ctx, name, &c); err != nil {
+			return nil, err
+		}
+		return channelableOfNATS(&c), nil
 	case kafkaChannelKind.GroupKind():
 		var c messagingv1beta1.KafkaChannel
 		if err := r.Client.Get(ctx, name, &c); err != nil {

@@ -3,6 +3,7 @@ package flow
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -10,9 +11,11 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"ebb.dev/ebb/crds/duck"
 	messagingv1 "ebb.dev/ebb/crds/messaging/v1"
 	networking "ebb.dev/ebb/crds/networking/v1alpha1"
 	"ebb.dev/ebb/eventing/exposure"
+	"ebb.dev/ebb/eventing/handed"
 	"ebb.dev/ebb/eventing/model"
 	"ebb.dev/ebb/eventing/policy"
 	"ebb.dev/ebb/eventing/status"
@@ -21,45 +24,65 @@ import (
 // InMemoryChannel reconciles one InMemoryChannel.
 func (r *Reconciler) InMemoryChannel(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 	var c messagingv1.InMemoryChannel
-	if err := r.Client.Get(ctx, request.NamespacedName, &c); client.IgnoreNotFound(err) != nil {
-		return ctrl.Result{}, fmt.Errorf("read InMemoryChannel %s: %w", request, err)
-	} else if err != nil || c.DeletionTimestamp != nil {
-		return ctrl.Result{}, r.Handed.DropStream(ctx, model.Channel, request.NamespacedName, "")
-	}
-	stream := StreamOf(&c, r.ClusterDomain)
-	if err := r.Handed.DropStream(ctx, model.Channel, request.NamespacedName, stream.ID); err != nil {
+	if there, err := r.begin(ctx, inMemoryChannelKind, r.Handed, request, &c); err != nil || !there {
 		return ctrl.Result{}, err
 	}
-	in := InMemoryChannelInput{Channel: &c}
-	in.ClusterDomain, in.Now = r.ClusterDomain, r.Clock.Now()
-	var err error
-	if in.Applied, err = r.Policies.To(ctx, policy.TargetOf(inMemoryChannelKind.GroupKind(), &c)); err != nil {
+	state, err := r.state(ctx, inMemoryChannelKind, &c, c.Spec.Delivery, func() error {
+		return r.Handed.EnsureStream(ctx, StreamOf(&c, r.ClusterDomain))
+	})
+	if err != nil {
 		return ctrl.Result{}, fmt.Errorf("InMemoryChannel %s: %w", request, err)
 	}
-	in.Stored = r.Handed.EnsureStream(ctx, stream)
-	placeholder, route := ExposureOf(&c, r.Gateway, r.ClusterDomain)
-	in.Exposed = r.Exposer.Channel(ctx, placeholder, route)
-	in.Reached, in.Why = r.reached(ctx, request.NamespacedName)
-	in.DeadLetter = r.Resolver.DeadLetters(ctx, c.Spec.Delivery, c.Namespace)
-	if err := r.Exposer.Subscribers(ctx, in.DeadLetter.Service); err != nil {
-		return ctrl.Result{}, fmt.Errorf("InMemoryChannel %s: %w", request, err)
-	}
-	if in.Subscriptions, err = r.subscriptionsOf(ctx, &c, inMemoryChannelKind); err != nil {
-		return ctrl.Result{}, fmt.Errorf("InMemoryChannel %s: %w", request, err)
-	}
-	if err := status.Save(ctx, r.Client, &c, &c.Status, DecideInMemoryChannel(in)); err != nil {
+	if err := status.Save(ctx, r.Client, &c, &c.Status, DecideInMemoryChannel(InMemoryChannelInput{ChannelState: state, Channel: &c})); err != nil {
 		return ctrl.Result{}, err
 	}
-	if in.Stored != nil || in.Exposed != nil || in.DeadLetter.Err != nil {
+	if state.troubled() {
 		return ctrl.Result{RequeueAfter: lookAgain}, nil
 	}
 	return ctrl.Result{}, nil
 }
 
-// reached reports whether the gateways lead to a channel, or why not.
-func (r *Reconciler) reached(ctx context.Context, channel types.NamespacedName) (ready bool, why string) {
+// begin reads a channel of a kind that keeps events, and drops what one of its name before it has stored; false if it is gone. memory is that
+// of what was handed over for the kind.
+func (r *Reconciler) begin(ctx context.Context, kind schema.GroupVersionKind, memory *handed.Memory, request ctrl.Request, c client.Object) (there bool, err error) {
+	err = r.Client.Get(ctx, request.NamespacedName, c)
+	if client.IgnoreNotFound(err) != nil {
+		return false, fmt.Errorf("read %s %s: %w", kind.Kind, request, err)
+	}
+	if err != nil || c.GetDeletionTimestamp() != nil {
+		return false, memory.DropStream(ctx, model.Channel, request.NamespacedName, "")
+	}
+	return true, memory.DropStream(ctx, model.Channel, request.NamespacedName, StreamID(c.GetUID()))
+}
+
+// state finds out what channels of all kinds that keep events are decided by, and makes the gateways lead to one. store makes its stream.
+func (r *Reconciler) state(ctx context.Context, kind schema.GroupVersionKind, c client.Object, delivery *duck.DeliverySpec, store func() error) (ChannelState, error) {
+	in := ChannelState{ClusterDomain: r.ClusterDomain, Now: r.Clock.Now()}
+	var err error
+	if in.Applied, err = r.Policies.To(ctx, policy.TargetOf(kind.GroupKind(), c)); err != nil {
+		return in, err
+	}
+	in.Stored = store()
+	placeholder, route := ExposureOf(kind, c, r.Gateway, r.ClusterDomain)
+	in.Exposed = r.Exposer.Channel(ctx, placeholder, route)
+	in.Reached, in.Why = r.reached(ctx, client.ObjectKeyFromObject(route))
+	in.DeadLetter = r.Resolver.DeadLetters(ctx, delivery, c.GetNamespace())
+	if err := r.Exposer.Subscribers(ctx, in.DeadLetter.Service); err != nil {
+		return in, err
+	}
+	in.Subscriptions, err = r.subscriptionsOf(ctx, c, kind)
+	return in, err
+}
+
+// troubled reports whether a channel has to be looked at again although nothing tells of a change.
+func (in ChannelState) troubled() bool {
+	return in.Stored != nil || in.Exposed != nil || in.DeadLetter.Err != nil
+}
+
+// reached reports whether the gateways have taken a route over, or why not.
+func (r *Reconciler) reached(ctx context.Context, name types.NamespacedName) (ready bool, why string) {
 	var route networking.Ingress
-	if err := r.Client.Get(ctx, HostOf(channel), &route); err != nil {
+	if err := r.Client.Get(ctx, name, &route); err != nil {
 		return false, fmt.Sprintf("the route to it: %v", err)
 	}
 	return exposure.Reached(&route)
@@ -112,5 +135,5 @@ func (r *Reconciler) Channel(ctx context.Context, request ctrl.Request) (ctrl.Re
 
 // watched reports whether a change of a channel of that kind is told.
 func (r *Reconciler) watched(kind string) bool {
-	return kind == inMemoryChannelKind.Kind || kind == channelKind.Kind || kind == kafkaChannelKind.Kind && r.Kafka != nil
+	return kind == channelKind.Kind || slices.ContainsFunc(r.keepers(), func(k addressable) bool { return k.kind.Kind == kind })
 }

@@ -17,7 +17,9 @@ import (
 	"ebb.dev/ebb/crds/duck"
 	flowsv1 "ebb.dev/ebb/crds/flows/v1"
 	messagingv1 "ebb.dev/ebb/crds/messaging/v1"
+	messagingv1alpha1 "ebb.dev/ebb/crds/messaging/v1alpha1"
 	messagingv1beta1 "ebb.dev/ebb/crds/messaging/v1beta1"
+	"ebb.dev/ebb/eventing/policy"
 	"ebb.dev/ebb/eventing/status"
 )
 
@@ -36,6 +38,9 @@ func (r *Reconciler) Sequence(ctx context.Context, request ctrl.Request) (ctrl.R
 		if err := r.prune(ctx, &s, s.Spec.ChannelTemplate, children); err != nil {
 			return ctrl.Result{}, fmt.Errorf("Sequence %s: %w", request, err)
 		}
+	}
+	if in.Applied, err = r.Policies.To(ctx, policy.TargetOf(sequenceKind.GroupKind(), &s)); err != nil {
+		return ctrl.Result{}, fmt.Errorf("Sequence %s: %w", request, err)
 	}
 	if err := status.Save(ctx, r.Client, &s, &s.Status, DecideSequence(in)); err != nil {
 		return ctrl.Result{}, err
@@ -58,6 +63,9 @@ func (r *Reconciler) Parallel(ctx context.Context, request ctrl.Request) (ctrl.R
 		if err := r.prune(ctx, &p, p.Spec.ChannelTemplate, children); err != nil {
 			return ctrl.Result{}, fmt.Errorf("Parallel %s: %w", request, err)
 		}
+	}
+	if in.Applied, err = r.Policies.To(ctx, policy.TargetOf(parallelKind.GroupKind(), &p)); err != nil {
+		return ctrl.Result{}, fmt.Errorf("Parallel %s: %w", request, err)
 	}
 	if err := status.Save(ctx, r.Client, &p, &p.Status, DecideParallel(in)); err != nil {
 		return ctrl.Result{}, err
@@ -94,7 +102,7 @@ func (r *Reconciler) bring(ctx context.Context, owner client.Object, want Childr
 		child := Child{Ref: duck.KReference{APIVersion: s.APIVersion, Kind: s.Kind, Namespace: s.Namespace, Name: s.Name}}
 		have, err := r.ensureSubscription(ctx, owner, s)
 		if child.Err = err; err == nil {
-			child.Ready = readyOf(&have.Status.Status, have.Generation)
+			child.Ready, child.Auth = readyOf(&have.Status.Status, have.Generation), have.Status.Auth
 		}
 		subscriptions = append(subscriptions, child)
 	}
@@ -204,6 +212,13 @@ func (r *Reconciler) channels(ctx context.Context, kind schema.GroupVersionKind,
 	switch kind.GroupKind() {
 	case inMemoryChannelKind.GroupKind():
 		var list messagingv1.InMemoryChannelList
+		err := r.Client.List(ctx, &list, client.InNamespace(namespace))
+		for i := range list.Items {
+			out = append(out, &list.Items[i])
+		}
+		return out, err
+	case natsChannelKind.GroupKind():
+		var list messagingv1alpha1.NatsJetStreamChannelList
 		err := r.Client.List(ctx, &list, client.InNamespace(namespace))
 		for i := range list.Items {
 			out = append(out, &list.Items[i])

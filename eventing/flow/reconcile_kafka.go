@@ -12,8 +12,6 @@ import (
 	"ebb.dev/ebb/eventing/broker"
 	"ebb.dev/ebb/eventing/handed"
 	"ebb.dev/ebb/eventing/log/placed"
-	"ebb.dev/ebb/eventing/model"
-	"ebb.dev/ebb/eventing/policy"
 	"ebb.dev/ebb/eventing/status"
 )
 
@@ -31,42 +29,29 @@ const lookAtKafka = time.Minute
 // KafkaChannel reconciles one KafkaChannel.
 func (r *Reconciler) KafkaChannel(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 	var c messagingv1beta1.KafkaChannel
-	if err := r.Client.Get(ctx, request.NamespacedName, &c); client.IgnoreNotFound(err) != nil {
-		return ctrl.Result{}, fmt.Errorf("read KafkaChannel %s: %w", request, err)
-	} else if err != nil || c.DeletionTimestamp != nil {
-		return ctrl.Result{}, r.Kafka.Handed.DropStream(ctx, model.Channel, request.NamespacedName, "")
-	}
-	stream := KafkaStreamOf(&c, r.ClusterDomain)
-	if err := r.Kafka.Handed.DropStream(ctx, model.Channel, request.NamespacedName, stream.ID); err != nil {
+	if there, err := r.begin(ctx, kafkaChannelKind, r.Kafka.Handed, request, &c); err != nil || !there {
 		return ctrl.Result{}, err
 	}
 	in := KafkaChannelInput{Channel: &c}
-	in.ClusterDomain, in.Now = r.ClusterDomain, r.Clock.Now()
-	var err error
-	if in.Applied, err = r.Policies.To(ctx, policy.TargetOf(kafkaChannelKind.GroupKind(), &c)); err != nil {
-		return ctrl.Result{}, fmt.Errorf("KafkaChannel %s: %w", request, err)
-	}
 	if in.Settings, in.Config = r.Kafka.Settings.ConfigMap(ctx, KafkaConfig); in.Config == nil {
 		in.Topic, in.Config = TopicOf(&c, in.Settings)
 	}
-	if in.Config == nil {
+	var err error
+	in.ChannelState, err = r.state(ctx, kafkaChannelKind, &c, c.Spec.Delivery, func() error {
+		if in.Config != nil {
+			return nil
+		}
+		stream := KafkaStreamOf(&c, r.ClusterDomain)
 		r.Kafka.Placer.Place(stream.ID, placed.Place{Cluster: in.Settings.Cluster, Topic: in.Topic})
-		in.Stored = r.Kafka.Handed.EnsureStream(ctx, stream)
-	}
-	placeholder, route := KafkaExposureOf(&c, r.Gateway, r.ClusterDomain)
-	in.Exposed = r.Exposer.Channel(ctx, placeholder, route)
-	in.Reached, in.Why = r.reached(ctx, request.NamespacedName)
-	in.DeadLetter = r.Resolver.DeadLetters(ctx, c.Spec.Delivery, c.Namespace)
-	if err := r.Exposer.Subscribers(ctx, in.DeadLetter.Service); err != nil {
-		return ctrl.Result{}, fmt.Errorf("KafkaChannel %s: %w", request, err)
-	}
-	if in.Subscriptions, err = r.subscriptionsOf(ctx, &c, kafkaChannelKind); err != nil {
+		return r.Kafka.Handed.EnsureStream(ctx, stream)
+	})
+	if err != nil {
 		return ctrl.Result{}, fmt.Errorf("KafkaChannel %s: %w", request, err)
 	}
 	if err := status.Save(ctx, r.Client, &c, &c.Status, DecideKafkaChannel(in)); err != nil {
 		return ctrl.Result{}, err
 	}
-	if in.Config != nil || in.Stored != nil || in.Exposed != nil || in.DeadLetter.Err != nil {
+	if in.Config != nil || in.troubled() {
 		return ctrl.Result{RequeueAfter: lookAgain}, nil
 	}
 	return ctrl.Result{RequeueAfter: lookAtKafka}, nil

@@ -41,6 +41,7 @@ func (r *Reconciler) Subscription(ctx context.Context, request ctrl.Request) (ct
 	} else if in.Channel != nil {
 		in.DeadLetter = r.Resolver.DeadLetters(ctx, in.Channel.Spec.Delivery, in.Channel.Namespace)
 	}
+	in.Sender = r.Accounts.Settle(ctx, &s)
 	if err := r.Exposer.Subscribers(ctx, in.Subscriber.Service, in.Reply.Service, in.DeadLetter.Service); err != nil {
 		return ctrl.Result{}, fmt.Errorf("Subscription %s: %w", request, err)
 	}
@@ -55,7 +56,7 @@ func (r *Reconciler) Subscription(ctx context.Context, request ctrl.Request) (ct
 	if reading != nil {
 		return ctrl.Result{}, reading
 	}
-	if in.NoChannel != nil || in.Subscriber.Err != nil || in.Reply.Err != nil || in.DeadLetter.Err != nil {
+	if in.NoChannel != nil || in.Subscriber.Err != nil || in.Reply.Err != nil || in.DeadLetter.Err != nil || in.Sender.Err != nil {
 		return ctrl.Result{RequeueAfter: lookAgain}, nil
 	}
 	return ctrl.Result{}, nil

@@ -25,6 +25,7 @@ import (
 	"ebb.dev/ebb/crds/duck"
 	flowsv1 "ebb.dev/ebb/crds/flows/v1"
 	messagingv1 "ebb.dev/ebb/crds/messaging/v1"
+	messagingv1alpha1 "ebb.dev/ebb/crds/messaging/v1alpha1"
 	messagingv1beta1 "ebb.dev/ebb/crds/messaging/v1beta1"
 	networking "ebb.dev/ebb/crds/networking/v1alpha1"
 	"ebb.dev/ebb/eventing/destination"
@@ -95,7 +96,7 @@ func newRoom(t *testing.T, objects ...client.Object) *room {
 		}
 	}
 	mapper := meta.NewDefaultRESTMapper([]schema.GroupVersion{messagingv1.SchemeGroupVersion})
-	for _, kind := range []schema.GroupVersionKind{channelKind, inMemoryChannelKind} {
+	for _, kind := range []schema.GroupVersionKind{channelKind, inMemoryChannelKind, natsChannelKind} {
 		mapper.Add(kind, meta.RESTScopeNamespace)
 	}
 	r := &room{T: t, streams: map[model.StreamID]model.Stream{}, readers: map[model.ReaderID]model.Reader{}}
@@ -121,11 +122,11 @@ func newRoom(t *testing.T, objects ...client.Object) *room {
 	}
 	c := fake.NewClientBuilder().WithScheme(scheme).WithRESTMapper(mapper).WithObjects(objects...).
 		WithInterceptorFuncs(counted).
-		WithStatusSubresource(&messagingv1.InMemoryChannel{}, &messagingv1beta1.KafkaChannel{}, &messagingv1.Channel{}, &messagingv1.Subscription{}, &flowsv1.Sequence{}, &flowsv1.Parallel{}).
+		WithStatusSubresource(&messagingv1.InMemoryChannel{}, &messagingv1alpha1.NatsJetStreamChannel{}, &messagingv1beta1.KafkaChannel{}, &messagingv1.Channel{}, &messagingv1.Subscription{}, &flowsv1.Sequence{}, &flowsv1.Parallel{}).
 		WithIndex(&messagingv1.Subscription{}, channelIndex, byChannel).
 		WithIndex(&messagingv1.Subscription{}, destinationIndex, byDestination).Build()
 	r.Reconciler = &Reconciler{
-		Client: c, Handed: handed.New(r), Exposer: way{r}, ClusterDomain: "cluster.local", Gateway: "gateway.example", Clock: testclock.NewFakePassiveClock(now),
+		Client: c, Handed: handed.New(r), NATS: handed.New(r), Exposer: way{r}, ClusterDomain: "cluster.local", Gateway: "gateway.example", Clock: testclock.NewFakePassiveClock(now),
 		Resolver: &destination.Resolver{Reader: c, Mapper: c.RESTMapper(), ClusterDomain: "cluster.local"},
 	}
 	return r
@@ -137,6 +138,7 @@ func (r *room) settle() {
 	for range 6 {
 		r.each(&messagingv1.ChannelList{}, r.Channel)
 		r.each(&messagingv1.InMemoryChannelList{}, r.InMemoryChannel)
+		r.each(&messagingv1alpha1.NatsJetStreamChannelList{}, r.NatsJetStreamChannel)
 		r.each(&messagingv1.SubscriptionList{}, r.Subscription)
 		r.each(&flowsv1.SequenceList{}, r.Sequence)
 		r.each(&flowsv1.ParallelList{}, r.Reconciler.Parallel)
@@ -153,6 +155,8 @@ func (r *room) each(list client.ObjectList, reconcile func(context.Context, ctrl
 	case *messagingv1.ChannelList:
 		names = namesOf(l.Items)
 	case *messagingv1.InMemoryChannelList:
+		names = namesOf(l.Items)
+	case *messagingv1alpha1.NatsJetStreamChannelList:
 		names = namesOf(l.Items)
 	case *messagingv1.SubscriptionList:
 		names = namesOf(l.Items)

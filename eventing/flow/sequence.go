@@ -1,7 +1,6 @@
 package flow
 
 import (
-	"fmt"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -9,14 +8,14 @@ import (
 	"ebb.dev/ebb/crds/duck"
 	flowsv1 "ebb.dev/ebb/crds/flows/v1"
 	messagingv1 "ebb.dev/ebb/crds/messaging/v1"
-	"ebb.dev/ebb/eventing/broker"
+	"ebb.dev/ebb/eventing/policy"
 )
 
 // SequenceChildren are what a Sequence is made of: a channel for each step and a Subscription that leads from it through the step into the
 // next channel.
 func SequenceChildren(s *flowsv1.Sequence) (Children, error) {
 	m := maker{owner: metav1.NewControllerRef(s, sequenceKind), namespace: s.Namespace, template: s.Spec.ChannelTemplate}
-	name := func(step int) string { return fmt.Sprintf("%s-kn-sequence-%d", s.Name, step) }
+	name := func(step int) string { return sequenceChild(s.Name, step) }
 	channels := make([]duck.KReference, 0, len(s.Spec.Steps))
 	for i := range s.Spec.Steps {
 		channels = append(channels, m.channel(name(i)))
@@ -40,7 +39,9 @@ type SequenceInput struct {
 	Channels, Subscriptions []Child
 	// Err is why it cannot have children; nil if it can.
 	Err error
-	Now time.Time
+	// Applied are the EventPolicies that apply to it.
+	Applied policy.Applied
+	Now     time.Time
 }
 
 // DecideSequence returns a Sequence's status.
@@ -77,7 +78,9 @@ func DecideSequence(in SequenceInput) flowsv1.SequenceStatus {
 	} else {
 		marks.MarkTrue(flowsv1.SequenceConditionAddressable)
 	}
-	marks.MarkTrueWithReason(flowsv1.SequenceConditionEventPoliciesReady, "DefaultAuthorizationMode", broker.PoliciesMessage)
+	// Its address is that of its first channel, and has that one's audience.
+	in.Applied.State(marks, flowsv1.SequenceConditionEventPoliciesReady, &out.AppliedEventPoliciesStatus, &duck.AddressStatus{})
+	out.Auth = senders(in.Subscriptions)
 	out.Status.KeepTransitionTimes(&s.Status.Status)
 	return out
 }

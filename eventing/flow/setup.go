@@ -2,6 +2,8 @@ package flow
 
 import (
 	"context"
+	"errors"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -17,13 +19,14 @@ import (
 	eventingv1 "ebb.dev/ebb/crds/eventing/v1"
 	flowsv1 "ebb.dev/ebb/crds/flows/v1"
 	messagingv1 "ebb.dev/ebb/crds/messaging/v1"
+	messagingv1alpha1 "ebb.dev/ebb/crds/messaging/v1alpha1"
 	messagingv1beta1 "ebb.dev/ebb/crds/messaging/v1beta1"
 	networking "ebb.dev/ebb/crds/networking/v1alpha1"
 	servingv1 "ebb.dev/ebb/crds/serving/v1"
 )
 
-// concurrency is how many objects of a kind are reconciled at once.
-const concurrency = 4
+// options are those of all controllers here: so many objects of a kind are reconciled at once.
+var options = controller.Options{MaxConcurrentReconciles: 4}
 
 // channelIndex lists Subscriptions by the channel they name, destinationIndex by what they deliver to.
 const (
@@ -70,47 +73,51 @@ func byDestination(o client.Object) []string {
 
 // addressable is a kind that Subscriptions deliver to or read.
 type addressable struct {
-	kind   schema.GroupKind
+	kind   schema.GroupVersionKind
 	object client.Object
 }
 
-// addressables are the kinds whose change is told to Subscriptions.
+// addressables are the kinds whose change is told to Subscriptions, besides channels that keep events.
 var addressables = []addressable{
-	{corev1.SchemeGroupVersion.WithKind("Service").GroupKind(), &corev1.Service{}},
-	{servingv1.SchemeGroupVersion.WithKind("Service").GroupKind(), &servingv1.Service{}},
-	{eventingv1.SchemeGroupVersion.WithKind("Broker").GroupKind(), &eventingv1.Broker{}},
-	{inMemoryChannelKind.GroupKind(), &messagingv1.InMemoryChannel{}},
-	{channelKind.GroupKind(), &messagingv1.Channel{}},
-	{sequenceKind.GroupKind(), &flowsv1.Sequence{}},
-	{parallelKind.GroupKind(), &flowsv1.Parallel{}},
+	{corev1.SchemeGroupVersion.WithKind("Service"), &corev1.Service{}},
+	{servingv1.SchemeGroupVersion.WithKind("Service"), &servingv1.Service{}},
+	{eventingv1.SchemeGroupVersion.WithKind("Broker"), &eventingv1.Broker{}},
+	{channelKind, &messagingv1.Channel{}},
+	{sequenceKind, &flowsv1.Sequence{}},
+	{parallelKind, &flowsv1.Parallel{}},
 }
 
 func (r *Reconciler) addressables() []addressable {
-	if r.Kafka == nil {
-		return addressables
-	}
-	return append([]addressable{{kafkaChannelKind.GroupKind(), &messagingv1beta1.KafkaChannel{}}}, addressables...)
+	return slices.Concat(addressables, r.keepers())
 }
 
 // ownsChannels has a controller told of the channels that keep events and that its objects own.
 func (r *Reconciler) ownsChannels(b *builder.Builder) *builder.Builder {
-	b = b.Owns(&messagingv1.InMemoryChannel{})
-	if r.Kafka != nil {
-		b = b.Owns(&messagingv1beta1.KafkaChannel{})
+	for _, k := range r.keepers() {
+		b = b.Owns(k.object)
 	}
 	return b
 }
 
-// setupKafka adds the controller of KafkaChannels.
-func (r *Reconciler) setupKafka(m ctrl.Manager, options controller.Options) error {
-	if r.Kafka == nil {
-		return nil
-	}
-	watching := ctrl.NewControllerManagedBy(m).Named("kafkachannel").For(&messagingv1beta1.KafkaChannel{}).WithOptions(options).
+// keeps is a controller of channels that keep events, as far as it is alike for all kinds. list is an empty list of the kind.
+func (r *Reconciler) keeps(m ctrl.Manager, channel client.Object, list client.ObjectList) *builder.Builder {
+	b := ctrl.NewControllerManagedBy(m).For(channel).WithOptions(options).
 		Owns(&networking.Ingress{}).Owns(&corev1.Service{}).
-		Watches(&messagingv1.Subscription{}, handler.EnqueueRequestsFromMapFunc(channelRead)).
-		WatchesMetadata(&corev1.ConfigMap{}, handler.EnqueueRequestsFromMapFunc(r.kafkaConfigured))
-	return r.Policies.Watch(watching, r.Client, &messagingv1beta1.KafkaChannelList{}).Complete(reconcile.Func(r.KafkaChannel))
+		Watches(&messagingv1.Subscription{}, handler.EnqueueRequestsFromMapFunc(channelRead))
+	return r.Policies.Watch(b, r.Client, list)
+}
+
+// setupChannels adds the controllers of channels that keep events.
+func (r *Reconciler) setupChannels(m ctrl.Manager) error {
+	memory := r.keeps(m, &messagingv1.InMemoryChannel{}, &messagingv1.InMemoryChannelList{})
+	nats := r.keeps(m, &messagingv1alpha1.NatsJetStreamChannel{}, &messagingv1alpha1.NatsJetStreamChannelList{})
+	errs := []error{memory.Complete(reconcile.Func(r.InMemoryChannel)), nats.Complete(reconcile.Func(r.NatsJetStreamChannel))}
+	if r.Kafka != nil {
+		kafka := r.keeps(m, &messagingv1beta1.KafkaChannel{}, &messagingv1beta1.KafkaChannelList{}).
+			WatchesMetadata(&corev1.ConfigMap{}, handler.EnqueueRequestsFromMapFunc(r.kafkaConfigured))
+		errs = append(errs, kafka.Complete(reconcile.Func(r.KafkaChannel)))
+	}
+	return errors.Join(errs...)
 }
 
 // Setup adds the controllers to a manager.
@@ -122,14 +129,7 @@ func (r *Reconciler) Setup(ctx context.Context, m ctrl.Manager) error {
 	if err := indexer.IndexField(ctx, &messagingv1.Subscription{}, destinationIndex, byDestination); err != nil {
 		return err
 	}
-	options := controller.Options{MaxConcurrentReconciles: concurrency}
-	if err := r.setupKafka(m, options); err != nil {
-		return err
-	}
-	watching := ctrl.NewControllerManagedBy(m).Named("inmemorychannel").For(&messagingv1.InMemoryChannel{}).WithOptions(options).
-		Owns(&networking.Ingress{}).Owns(&corev1.Service{}).
-		Watches(&messagingv1.Subscription{}, handler.EnqueueRequestsFromMapFunc(channelRead))
-	if err := r.Policies.Watch(watching, r.Client, &messagingv1.InMemoryChannelList{}).Complete(reconcile.Func(r.InMemoryChannel)); err != nil {
+	if err := r.setupChannels(m); err != nil {
 		return err
 	}
 	if err := r.ownsChannels(ctrl.NewControllerManagedBy(m).Named("channel").For(&messagingv1.Channel{}).WithOptions(options)).
@@ -138,19 +138,19 @@ func (r *Reconciler) Setup(ctx context.Context, m ctrl.Manager) error {
 	}
 	subscription := ctrl.NewControllerManagedBy(m).Named("subscription").For(&messagingv1.Subscription{}).WithOptions(options)
 	for _, a := range r.addressables() {
-		subscription = subscription.Watches(a.object, handler.EnqueueRequestsFromMapFunc(r.concerned(a.kind)))
+		subscription = subscription.Watches(a.object, handler.EnqueueRequestsFromMapFunc(r.concerned(a.kind.GroupKind())))
 	}
-	if err := subscription.Complete(reconcile.Func(r.Subscription)); err != nil {
+	if err := r.Accounts.Watch(subscription, &messagingv1.SubscriptionList{}).Complete(reconcile.Func(r.Subscription)); err != nil {
 		return err
 	}
-	if err := r.ownsChannels(ctrl.NewControllerManagedBy(m).Named("sequence").For(&flowsv1.Sequence{}).WithOptions(options)).
-		Owns(&messagingv1.Channel{}).Owns(&messagingv1.Subscription{}).
-		Complete(reconcile.Func(r.Sequence)); err != nil {
-		return err
-	}
-	return r.ownsChannels(ctrl.NewControllerManagedBy(m).Named("parallel").For(&flowsv1.Parallel{}).WithOptions(options)).
-		Owns(&messagingv1.Channel{}).Owns(&messagingv1.Subscription{}).
-		Complete(reconcile.Func(r.Parallel))
+	sequences := r.ownsChannels(ctrl.NewControllerManagedBy(m).Named("sequence").For(&flowsv1.Sequence{}).WithOptions(options)).
+		Owns(&messagingv1.Channel{}).Owns(&messagingv1.Subscription{})
+	parallels := r.ownsChannels(ctrl.NewControllerManagedBy(m).Named("parallel").For(&flowsv1.Parallel{}).WithOptions(options)).
+		Owns(&messagingv1.Channel{}).Owns(&messagingv1.Subscription{})
+	return errors.Join(
+		r.Policies.Watch(sequences, r.Client, &flowsv1.SequenceList{}).Complete(reconcile.Func(r.Sequence)),
+		r.Policies.Watch(parallels, r.Client, &flowsv1.ParallelList{}).Complete(reconcile.Func(r.Parallel)),
+	)
 }
 
 // channelRead is the channel that a Subscription reads, which has its name or backs the Channel of that name.

@@ -13,6 +13,7 @@ import (
 	messagingv1 "ebb.dev/ebb/crds/messaging/v1"
 	"ebb.dev/ebb/eventing/broker"
 	"ebb.dev/ebb/eventing/destination"
+	"ebb.dev/ebb/eventing/identity"
 	"ebb.dev/ebb/eventing/model"
 )
 
@@ -34,7 +35,9 @@ type SubscriptionInput struct {
 	Subscriber, Reply destination.Found
 	// DeadLetter is what its own dead letter sink resolved to, or else its channel's.
 	DeadLetter destination.Found
-	Now        time.Time
+	// Sender is as whom it sends.
+	Sender identity.Sender
+	Now    time.Time
 }
 
 // SubscriptionDecision is what becomes of a Subscription.
@@ -51,7 +54,7 @@ func DecideSubscription(in SubscriptionInput) SubscriptionDecision {
 	marks := d.Status.Mark(metav1.NewTime(in.Now))
 	d.Status.ObservedGeneration = s.Generation
 	marks.Initialize()
-	marks.MarkTrueWithReason(messagingv1.SubscriptionConditionOIDCIdentityCreated, "AuthenticationDisabled", "")
+	in.Sender.State(marks, messagingv1.SubscriptionConditionOIDCIdentityCreated, &d.Status.Auth)
 	d.Status.PhysicalSubscription = physical(in)
 	reason, err := unresolved(in)
 	if err != nil {
@@ -131,11 +134,13 @@ func (d *SubscriptionDecision) reader(in SubscriptionInput, resolved bool, marks
 	}
 	r := &model.Reader{
 		ID: ReaderIDOf(s), Kind: model.Subscription, Key: types.NamespacedName{Namespace: s.Namespace, Name: s.Name}, Stream: StreamID(in.Channel.UID),
+		As: in.Sender.Account,
 	}
 	d.Reader = r
-	delivery, err := broker.DeliveryOf(s.Spec.Delivery, in.Channel.Spec.Delivery)
+	delivery, err := broker.DeliveryOf(s.Spec.Delivery, in.Channel.Spec.Delivery, &in.Channel.Consumers.Delivery)
 	r.Delivery = delivery
-	err = errors.Join(err, broker.Pace(r, s.Annotations))
+	err = errors.Join(err, broker.Pace(r, s.Annotations), in.Channel.Consumers.Err)
+	in.Channel.Consumers.pace(r, s.Annotations)
 	if in.DeadLetter.Err == nil {
 		r.Delivery.DeadLetter = in.DeadLetter.Destination()
 	}

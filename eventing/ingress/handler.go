@@ -102,43 +102,46 @@ func (r *refusal) Error() string { return r.err.Error() }
 
 func (r *refusal) Unwrap() error { return r.err }
 
-func refuse(code int, format string, args ...any) error {
+// Refusal is an error that Refuse answers with a status.
+func Refusal(code int, format string, args ...any) error {
 	return &refusal{code: code, err: fmt.Errorf(format, args...)}
 }
 
 // ServeHTTP accepts the events of a request.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	began := h.options.Now()
 	w.Header().Set("Allow", "POST, OPTIONS")
 	if r.Method == http.MethodOptions {
-		// The handshake of CloudEvents webhooks: from anywhere, as much as there is.
-		w.Header().Set("WebHook-Allowed-Origin", "*")
-		w.Header().Set("WebHook-Allowed-Rate", "*")
-		w.WriteHeader(http.StatusOK)
+		Handshake(w)
 		return
 	}
 	stream, err := h.find(r)
-	var events, size int
 	if err == nil {
-		events, size, err = h.take(w, r, stream, began)
+		err = h.take(w, r, stream)
 	}
 	if err != nil {
-		h.refused(w, r, stream, err)
+		h.metrics.answered(stream, Code(err))
+		h.Refuse(w, r, stream, err)
 		return
 	}
 	w.WriteHeader(http.StatusAccepted)
 	h.metrics.answered(stream, http.StatusAccepted)
-	h.metrics.accepted(stream, events, size, h.options.Now().Sub(began))
+}
+
+// Handshake answers that of CloudEvents webhooks: from anywhere, as much as there is.
+func Handshake(w http.ResponseWriter) {
+	w.Header().Set("WebHook-Allowed-Origin", "*")
+	w.Header().Set("WebHook-Allowed-Rate", "*")
+	w.WriteHeader(http.StatusOK)
 }
 
 // find says which stream a request is for.
 func (h *Handler) find(r *http.Request) (model.Stream, error) {
 	if r.Method != http.MethodPost {
-		return model.Stream{}, refuse(http.StatusMethodNotAllowed, "method %s: events are sent with POST", r.Method)
+		return model.Stream{}, Refusal(http.StatusMethodNotAllowed, "method %s: events are sent with POST", r.Method)
 	}
 	if s, ok := h.options.Streams.Host(Hostname(r.Host)); ok {
 		if r.URL.Path != "/" && r.URL.Path != "" {
-			return s, refuse(http.StatusNotFound, "%s %s has no path %s, only /", s.Kind, s.Key, r.URL.Path)
+			return s, Refusal(http.StatusNotFound, "%s %s has no path %s, only /", s.Kind, s.Key, r.URL.Path)
 		}
 		return s, nil
 	}
@@ -147,7 +150,7 @@ func (h *Handler) find(r *http.Request) (model.Stream, error) {
 		return model.Stream{}, h.unknown("host %s is no Channel's, and the path names no Broker: use /NAMESPACE/NAME", r.Host)
 	}
 	if !ok || name == "" || strings.Contains(name, "/") {
-		return model.Stream{}, refuse(http.StatusBadRequest, "path %s is not /NAMESPACE/NAME", r.URL.Path)
+		return model.Stream{}, Refusal(http.StatusBadRequest, "path %s is not /NAMESPACE/NAME", r.URL.Path)
 	}
 	s, ok := h.options.Streams.Broker(model.Key{Namespace: namespace, Name: name})
 	if !ok {
@@ -159,13 +162,39 @@ func (h *Handler) find(r *http.Request) (model.Stream, error) {
 // unknown refuses what there is not: for good, unless streams that were there before a restart have still to come.
 func (h *Handler) unknown(format string, args ...any) error {
 	if !h.options.Streams.Settled() {
-		return refuse(http.StatusServiceUnavailable, format+"; not all are known yet after a restart", args...)
+		return Refusal(http.StatusServiceUnavailable, format+"; not all are known yet after a restart", args...)
 	}
-	return refuse(http.StatusNotFound, format, args...)
+	return Refusal(http.StatusNotFound, format, args...)
 }
 
 // take reads a request and stores its events.
-func (h *Handler) take(w http.ResponseWriter, r *http.Request, s model.Stream, began time.Time) (events, size int, err error) {
+func (h *Handler) take(w http.ResponseWriter, r *http.Request, s model.Stream) error {
+	got, err := h.Receive(w, r, s)
+	if err != nil {
+		return err
+	}
+	defer got.Release()
+	_, err = h.Store(r.Context(), got)
+	return err
+}
+
+// Received is what a request brought, read and not stored yet. It holds part of the bounds until Release.
+type Received struct {
+	Stream model.Stream
+	Events []*event.Event
+
+	header  http.Header
+	size    int
+	began   time.Time
+	release func()
+}
+
+// Release gives back its part of the bounds.
+func (r *Received) Release() { r.release() }
+
+// Receive reads the events of a request for a stream. Its errors are for Refuse.
+func (h *Handler) Receive(w http.ResponseWriter, r *http.Request, s model.Stream) (*Received, error) {
+	began := h.options.Now()
 	most := s.Limits.Event
 	if most <= 0 {
 		most = h.options.EventBytes
@@ -174,7 +203,7 @@ func (h *Handler) take(w http.ResponseWriter, r *http.Request, s model.Stream, b
 		most = max(most, h.options.BatchBytes)
 	}
 	if r.ContentLength > most {
-		return 0, 0, refuse(http.StatusRequestEntityTooLarge, "the body has %d bytes, %s %s takes %d", r.ContentLength, s.Kind, s.Key, most)
+		return nil, Refusal(http.StatusRequestEntityTooLarge, "the body has %d bytes, %s %s takes %d", r.ContentLength, s.Kind, s.Key, most)
 	}
 	reserved := r.ContentLength
 	if reserved < 0 {
@@ -182,29 +211,47 @@ func (h *Handler) take(w http.ResponseWriter, r *http.Request, s model.Stream, b
 	}
 	release, err := h.reserve(s, reserved)
 	if err != nil {
-		return 0, 0, err
+		return nil, err
 	}
-	defer release()
-	body, err := read(w, r, most)
+	events, size, err := readEvents(w, r, most)
 	if err != nil {
-		return 0, 0, err
+		release()
+		return nil, err
 	}
-	parsed, err := Parse(r.Header, body)
-	switch {
-	case errors.Is(err, errMedia):
-		return 0, 0, &refusal{code: http.StatusUnsupportedMediaType, err: err}
-	case err != nil:
-		return 0, 0, &refusal{code: http.StatusBadRequest, err: err}
-	}
-	span := h.accepting(r.Header, s, parsed, began)
-	err = h.store(r.Context(), s, 1, parsed, span)
+	return &Received{Stream: s, Events: events, header: r.Header, size: size, began: began, release: sync.OnceFunc(release)}, nil
+}
+
+// Store stores what was received, as it came or as it was changed since, and says where. Its errors are for Refuse.
+func (h *Handler) Store(ctx context.Context, got *Received) ([]log.Position, error) {
+	span := h.accepting(got.header, got.Stream, got.Events, got.began)
+	positions, err := h.store(ctx, got.Stream, 1, got.Events, span)
 	h.end(span, err)
-	if err == nil && h.options.Senders != nil {
-		for _, e := range parsed {
-			h.options.Senders.Sent(s.ID, e.Source(), began)
+	if err != nil {
+		return nil, err
+	}
+	if h.options.Senders != nil {
+		for _, e := range got.Events {
+			h.options.Senders.Sent(got.Stream.ID, e.Source(), got.began)
 		}
 	}
-	return len(parsed), len(body), err
+	h.metrics.accepted(got.Stream, len(got.Events), got.size, h.options.Now().Sub(got.began))
+	return positions, nil
+}
+
+// readEvents reads a body of at most so many bytes.
+func readEvents(w http.ResponseWriter, r *http.Request, most int64) (events []*event.Event, size int, err error) {
+	body, err := read(w, r, most)
+	if err != nil {
+		return nil, 0, err
+	}
+	events, err = Parse(r.Header, body)
+	switch {
+	case errors.Is(err, errMedia):
+		return nil, 0, &refusal{code: http.StatusUnsupportedMediaType, err: err}
+	case err != nil:
+		return nil, 0, &refusal{code: http.StatusBadRequest, err: err}
+	}
+	return events, len(body), nil
 }
 
 func read(w http.ResponseWriter, r *http.Request, most int64) ([]byte, error) {
@@ -216,9 +263,9 @@ func read(w http.ResponseWriter, r *http.Request, most int64) ([]byte, error) {
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &large):
-		return nil, refuse(http.StatusRequestEntityTooLarge, "the body has more than %d bytes", most)
+		return nil, Refusal(http.StatusRequestEntityTooLarge, "the body has more than %d bytes", most)
 	case err != nil:
-		return nil, refuse(http.StatusBadRequest, "the body ends early: %w", err)
+		return nil, Refusal(http.StatusBadRequest, "the body ends early: %w", err)
 	}
 	return b.Bytes(), nil
 }
@@ -239,28 +286,28 @@ func (h *Handler) reserve(s model.Stream, n int64) (func(), error) {
 	o := h.options
 	if requests > o.StreamRequests || own > max(o.StreamBytes, n) || all > max(o.TotalBytes, n) {
 		release()
-		return nil, refuse(http.StatusServiceUnavailable, "%s %s: too many events are being accepted at this moment: send again later", s.Kind, s.Key)
+		return nil, Refusal(http.StatusServiceUnavailable, "%s %s: too many events are being accepted at this moment: send again later", s.Kind, s.Key)
 	}
 	return release, nil
 }
 
 // store stamps events and appends them. spend is how many hops entering a Broker takes.
-func (h *Handler) store(ctx context.Context, s model.Stream, spend int32, events []*event.Event, below trace.Span) error {
+func (h *Handler) store(ctx context.Context, s model.Stream, spend int32, events []*event.Event, below trace.Span) ([]log.Position, error) {
 	if s.Kind == model.Broker {
 		now := h.options.Now()
 		for _, e := range events {
 			if err := stamp(e, spend, now); err != nil {
-				return fmt.Errorf("%w: %w", log.ErrInvalid, err)
+				return nil, fmt.Errorf("%w: %w", log.ErrInvalid, err)
 			}
 		}
 	}
 	if len(events) == 0 {
-		return nil
+		return nil, nil
 	}
 	span := h.storing(s, events, below)
-	_, err := h.options.Log.Append(ctx, s.ID, events...)
+	positions, err := h.options.Log.Append(ctx, s.ID, events...)
 	h.end(span, err)
-	return err
+	return positions, err
 }
 
 // Accept takes events into a stream in the same way as a request: for a Broker, it sets the hops of those that have none, and refuses those
@@ -283,7 +330,7 @@ func (h *Handler) Accept(ctx context.Context, id model.StreamID, events ...*even
 		return fmt.Errorf("%w: %w", log.ErrUnavailable, err)
 	}
 	defer release()
-	if err := h.store(ctx, s, 0, events, trace.Span{}); err != nil {
+	if _, err := h.store(ctx, s, 0, events, trace.Span{}); err != nil {
 		return err
 	}
 	h.metrics.accepted(s, len(events), size, h.options.Now().Sub(began))
@@ -296,8 +343,8 @@ func (h *Handler) Forget(s model.Stream) {
 	h.metrics.forget(s)
 }
 
-// code is the status for an error.
-func code(err error) int {
+// Code is the status that Refuse answers an error with.
+func Code(err error) int {
 	var r *refusal
 	switch {
 	case errors.As(err, &r):
@@ -312,9 +359,9 @@ func code(err error) int {
 	return http.StatusServiceUnavailable
 }
 
-func (h *Handler) refused(w http.ResponseWriter, r *http.Request, s model.Stream, err error) {
-	status := code(err)
-	h.metrics.answered(s, status)
+// Refuse answers a request for a stream with the reason why it is refused.
+func (h *Handler) Refuse(w http.ResponseWriter, r *http.Request, s model.Stream, err error) {
+	status := Code(err)
 	if status == http.StatusServiceUnavailable {
 		seconds := int64((h.options.RetryAfter + time.Second - 1) / time.Second)
 		w.Header().Set("Retry-After", strconv.FormatInt(seconds, 10))

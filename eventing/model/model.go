@@ -76,6 +76,23 @@ type Reader struct {
 	Rate float64
 	// Paused delivers nothing and keeps the position.
 	Paused bool
+	// As is who sends to whatever asks who sends.
+	As Account
+}
+
+// Account is a ServiceAccount that something sends as. The zero value is nobody.
+type Account struct {
+	Key Key
+	// UID tells it from others that had its name: their tokens are not its own.
+	UID types.UID
+}
+
+// Subject is how receivers know it; "" for nobody.
+func (a Account) Subject() string {
+	if a.Key.Name == "" {
+		return ""
+	}
+	return "system:serviceaccount:" + a.Key.Namespace + ":" + a.Key.Name
 }
 
 // Destination is where events go.
@@ -118,6 +135,8 @@ type Delivery struct {
 type Start struct {
 	// Earliest begins with the oldest that is kept.
 	Earliest bool
+	// Last begins with the newest that is kept.
+	Last bool
 	// Since begins with what was stored at that time or later.
 	Since time.Time
 	// Position begins with that position.

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -16,28 +17,54 @@ import (
 	"ebb.dev/ebb/crds/config"
 	"ebb.dev/ebb/crds/duck"
 	eventingv1alpha1 "ebb.dev/ebb/crds/eventing/v1alpha1"
+	flowsv1 "ebb.dev/ebb/crds/flows/v1"
+	messagingv1 "ebb.dev/ebb/crds/messaging/v1"
 	"ebb.dev/ebb/eventing/filter"
 )
 
-// Target is what events are sent to. One that backs another, as an InMemoryChannel does a Channel, has two names.
+// Target is what events are sent to. One that backs another, as an InMemoryChannel does a Channel, and the first channel of a Sequence the
+// Sequence, has several names.
 type Target struct {
 	Kind   schema.GroupKind
 	Key    types.NamespacedName
 	Labels map[string]string
-	// Backs is the Channel that it backs; nil for none.
+	// Backs is what it backs: the Channel, or the flow whose first channel it is; nil for none.
 	Backs *Target
+	// Flow is the Sequence or Parallel that it is a part of; nil for none.
+	Flow *Flow
 }
 
-// TargetOf is an object of a kind as a target. The labels of a Channel that it backs are not known here.
+// Flow is a Sequence or a Parallel as what its channels and Subscriptions belong to.
+type Flow struct {
+	Kind schema.GroupKind
+	Key  types.NamespacedName
+	UID  types.UID
+}
+
+// TargetOf is an object of a kind as a target, as far as the object itself says it; a Reader knows the rest.
 func TargetOf(kind schema.GroupKind, o metav1.Object) Target {
 	t := Target{Kind: kind, Key: types.NamespacedName{Namespace: o.GetNamespace(), Name: o.GetName()}, Labels: o.GetLabels()}
-	if owner := metav1.GetControllerOf(o); owner != nil && owner.Kind == "Channel" {
-		t.Backs = &Target{
-			Kind: schema.FromAPIVersionAndKind(owner.APIVersion, owner.Kind).GroupKind(), Key: types.NamespacedName{Namespace: o.GetNamespace(), Name: owner.Name},
-		}
+	owner := metav1.GetControllerOf(o)
+	if owner == nil {
+		return t
+	}
+	of := schema.FromAPIVersionAndKind(owner.APIVersion, owner.Kind).GroupKind()
+	key := types.NamespacedName{Namespace: o.GetNamespace(), Name: owner.Name}
+	switch {
+	case of == channelKind:
+		t.Backs = &Target{Kind: of, Key: key}
+	case of == sequenceKind || of == parallelKind:
+		t.Flow = &Flow{Kind: of, Key: key, UID: owner.UID}
 	}
 	return t
 }
+
+// The kinds that channels are made for.
+var (
+	channelKind  = messagingv1.SchemeGroupVersion.WithKind("Channel").GroupKind()
+	sequenceKind = flowsv1.SchemeGroupVersion.WithKind("Sequence").GroupKind()
+	parallelKind = flowsv1.SchemeGroupVersion.WithKind("Parallel").GroupKind()
+)
 
 // Audience is that of tokens for a target, as Knative's.
 func (t Target) Audience() string {
@@ -49,8 +76,14 @@ func Applying(policies []eventingv1alpha1.EventPolicy, t Target) []eventingv1alp
 	var out []eventingv1alpha1.EventPolicy
 	for i := range policies {
 		p := &policies[i]
-		if p.Namespace == t.Key.Namespace && p.DeletionTimestamp == nil && (applies(p, t) || t.Backs != nil && applies(p, *t.Backs)) {
-			out = append(out, *p)
+		if p.Namespace != t.Key.Namespace || p.DeletionTimestamp != nil {
+			continue
+		}
+		for name := &t; name != nil; name = name.Backs {
+			if applies(p, *name) {
+				out = append(out, *p)
+				break
+			}
 		}
 	}
 	return out
@@ -106,16 +139,28 @@ type Rules struct {
 	given     []rule
 }
 
-// rule is an EventPolicy that applies and is ready.
+// rule is an EventPolicy that applies.
 type rule struct {
 	name string
-	from []string
+	// from are those it names; pending says that this is not known yet.
+	from    []string
+	pending bool
 	// filter is nil if every event passes.
 	filter filter.Filter
 }
 
-// NewRules compiles the EventPolicies that apply to a target. Those that are not ready let nobody send, and keep the default from letting
-// anybody.
+// ErrPending is that it is not known yet whether a sender may send.
+var ErrPending = errors.New("it is not known yet whom it names")
+
+// pending reports whether an EventPolicy is yet to be looked at, or to learn as whom those that it names send.
+func pending(p *eventingv1alpha1.EventPolicy) bool {
+	asked := p.Status.GetCondition(eventingv1alpha1.EventPolicyConditionAuthenticationEnabled)
+	resolved := p.Status.GetCondition(eventingv1alpha1.EventPolicyConditionSubjectsResolved)
+	return !asked.IsTrue() || resolved.IsUnknown()
+}
+
+// NewRules compiles the EventPolicies that apply to a target, for as long as senders are asked who they are. Those that are not ready let
+// nobody send, and keep the default from letting anybody.
 func NewRules(t Target, applying []eventingv1alpha1.EventPolicy, mode config.Flag) (*Rules, error) {
 	r := &Rules{namespace: t.Key.Namespace, mode: mode}
 	for i := range applying {
@@ -124,7 +169,7 @@ func NewRules(t Target, applying []eventingv1alpha1.EventPolicy, mode config.Fla
 		if err != nil {
 			return nil, fmt.Errorf("EventPolicy %s/%s: spec.filters: %w", p.Namespace, p.Name, err)
 		}
-		one := rule{name: p.Name, filter: compiled}
+		one := rule{name: p.Name, filter: compiled, pending: pending(p)}
 		if p.IsReady() {
 			one.from = p.Status.From
 		}
@@ -153,7 +198,7 @@ func (r *Rules) Looks(subject string) bool {
 	return slices.ContainsFunc(r.given, func(one rule) bool { return one.filter != nil && contained(subject, one.from) })
 }
 
-// Allow says why a sender may not send an event; nil if it may. The event may be nil where Looks says that it is not needed.
+// Allow says why a sender may not send an event, with ErrPending if it may come to may; nil if it may. The event may be nil where Looks says that it is not needed.
 func (r *Rules) Allow(subject string, e *event.Event) error {
 	if len(r.given) == 0 {
 		return r.byDefault(subject)
@@ -170,6 +215,9 @@ func (r *Rules) Allow(subject string, e *event.Event) error {
 	}
 	var names []string
 	for _, one := range r.given {
+		if one.pending {
+			return fmt.Errorf("%s may not send: EventPolicy %s: %w", subject, one.name, ErrPending)
+		}
 		names = append(names, one.name)
 	}
 	if named {

@@ -113,7 +113,7 @@ func TestWhoMaySend(t *testing.T) {
 		{"an event that passes", []eventingv1alpha1.EventPolicy{orders}, config.AllowAll, till, "order", true, ""},
 		{"not one that does not", []eventingv1alpha1.EventPolicy{orders}, config.AllowAll, till, "letter", false, "but not this event"},
 		{"by the second policy", []eventingv1alpha1.EventPolicy{orders, policy(till)}, config.AllowAll, till, "letter", true, ""},
-		{"nobody, by one that is not ready", []eventingv1alpha1.EventPolicy{unready}, config.AllowAll, till, "order", false, "does not name it"},
+		{"nobody, by one that is not ready", []eventingv1alpha1.EventPolicy{unready}, config.AllowAll, till, "order", false, "not known yet whom it names"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			rules, err := NewRules(broker, tt.policies, tt.mode)

@@ -32,10 +32,9 @@ type Guard struct {
 	Policies func(ctx context.Context, namespace string) ([]eventingv1alpha1.EventPolicy, error)
 	// Subject is whose a token is; *Verifier has one.
 	Subject func(ctx context.Context, token, audience string) (string, error)
-	// Own is the identity by which the platform itself delivers. It passes: whoever made the source or the Trigger that it delivers for was
-	// allowed to.
-	Own string
-	Log *slog.Logger
+	// Part reports whether a sender is a part of the same flow as a target; *Reader has one.
+	Part func(ctx context.Context, t Target, subject string) (bool, error)
+	Log  *slog.Logger
 
 	mu    sync.Mutex
 	rules map[types.NamespacedName]compiled
@@ -54,6 +53,14 @@ type refusal struct {
 }
 
 func (r *refusal) Error() string { return r.err.Error() }
+
+// Is has a refusal of who may not send be ErrForbidden.
+func (r *refusal) Is(target error) bool {
+	return target == ErrForbidden && r.code == http.StatusForbidden
+}
+
+// ErrForbidden is that a sender may not send.
+var ErrForbidden = errors.New("the sender may not send")
 
 // ServeHTTP answers those who may not send, and hands on all others.
 func (g *Guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -102,31 +109,59 @@ func (g *Guard) check(w http.ResponseWriter, r *http.Request, mode config.Flag) 
 	if err != nil {
 		return err
 	}
-	if subject == g.Own {
-		return nil
-	}
 	rules, err := g.rulesOf(r.Context(), target, mode)
 	if err != nil {
 		return err
 	}
 	if !rules.Looks(subject) {
-		return forbidden(rules.Allow(subject, nil))
+		return g.allow(r.Context(), target, rules, subject, nil)
 	}
 	events, err := look(w, r)
 	if err != nil {
 		return err
 	}
-	for _, e := range events {
-		if err := rules.Allow(subject, e); err != nil {
-			return forbidden(err)
-		}
-	}
-	return nil
+	return g.allow(r.Context(), target, rules, subject, events)
 }
 
-func forbidden(err error) error {
+// May says why a sender that this process knows may not send an event to a target, with ErrForbidden; nil if it may, or nobody is asked. Another
+// error says that nobody knows.
+func (g *Guard) May(ctx context.Context, subject string, t Target, e *event.Event) error {
+	f := g.Features()
+	if !f.Enabled(config.AuthenticationOIDC) {
+		return nil
+	}
+	if subject == "" {
+		return fmt.Errorf("%s: there is no ServiceAccount yet to send as", t.Audience())
+	}
+	rules, err := g.rulesOf(ctx, t, f.Flag(config.DefaultAuthorizationMode))
+	if err != nil {
+		return err
+	}
+	return g.allow(ctx, t, rules, subject, []*event.Event{e})
+}
+
+// allow says why a sender may not send events, which may be none if they do not matter.
+func (g *Guard) allow(ctx context.Context, t Target, rules *Rules, subject string, events []*event.Event) error {
+	if len(events) == 0 {
+		events = []*event.Event{nil}
+	}
+	var err error
+	for _, e := range events {
+		if err = rules.Allow(subject, e); err != nil {
+			break
+		}
+	}
 	if err == nil {
 		return nil
+	}
+	part, failed := g.Part(ctx, t, subject)
+	switch {
+	case failed != nil:
+		return failed
+	case part:
+		return nil
+	case errors.Is(err, ErrPending):
+		return err
 	}
 	return &refusal{http.StatusForbidden, err}
 }

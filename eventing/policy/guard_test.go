@@ -7,22 +7,24 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
-	testclock "k8s.io/utils/clock/testing"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"ebb.dev/ebb/crds/config"
+	"ebb.dev/ebb/crds/duck"
 	eventingv1 "ebb.dev/ebb/crds/eventing/v1"
 	eventingv1alpha1 "ebb.dev/ebb/crds/eventing/v1alpha1"
 	sourcesv1 "ebb.dev/ebb/crds/sources/v1"
+	"ebb.dev/ebb/eventing/identity"
+	"ebb.dev/ebb/eventing/model"
 	"ebb.dev/ebb/test/apiserver"
 	"ebb.dev/ebb/test/eventrig"
 )
@@ -49,7 +51,10 @@ func guarding(t *testing.T, settings map[string]string, policies ...eventingv1al
 			}
 			return "system:serviceaccount:" + token, nil
 		},
-		Own: "system:serviceaccount:knative-eventing:ebb-events", Log: slog.New(slog.DiscardHandler),
+		Part: func(_ context.Context, t Target, subject string) (bool, error) {
+			return t.Flow != nil && subject == step, nil
+		},
+		Log: slog.New(slog.DiscardHandler),
 	}
 }
 
@@ -83,7 +88,7 @@ func TestOnlyWhoMaySendPasses(t *testing.T) {
 		{"who may", on, "/shop/default", "shop:till", "order", http.StatusAccepted},
 		{"who may, something else", on, "/shop/default", "shop:till", "letter", http.StatusForbidden},
 		{"who may not", on, "/shop/default", "bank:teller", "order", http.StatusForbidden},
-		{"the platform", on, "/shop/default", "knative-eventing:ebb-events", "letter", http.StatusAccepted},
+		{"the platform's own account", on, "/shop/default", "knative-eventing:ebb-broker", "letter", http.StatusForbidden},
 		{"no event", on, "/shop/default", "shop:till", "", http.StatusBadRequest},
 		{"nowhere", on, "/shop/nobody", "", "order", http.StatusAccepted},
 	} {
@@ -119,25 +124,73 @@ func TestAChangedPolicyCountsAtOnce(t *testing.T) {
 	}
 }
 
+func TestWhomAPolicyNamesIsWaitedFor(t *testing.T) {
+	named := policy()
+	named.Status = Decide(Input{Policy: &named, Authenticating: true, Unresolved: &nobody{"PingSource shop/p"}, Now: noon})
+	missing := policy()
+	missing.Status = Decide(Input{Policy: &missing, Authenticating: true, Unresolved: errors.New("PingSource shop/p not found"), Now: noon})
+	unseen := policy()
+	unseen.Status = eventingv1alpha1.EventPolicyStatus{}
+	old := policy()
+	old.Status = Decide(Input{Policy: &old, Subjects: []string{other}, Now: noon})
+	for name, tt := range map[string]struct {
+		policies []eventingv1alpha1.EventPolicy
+		want     int
+	}{
+		"a sender has no account yet":            {[]eventingv1alpha1.EventPolicy{named}, http.StatusServiceUnavailable},
+		"the policy was made just now":           {[]eventingv1alpha1.EventPolicy{unseen}, http.StatusServiceUnavailable},
+		"the feature was turned on just now":     {[]eventingv1alpha1.EventPolicy{old}, http.StatusServiceUnavailable},
+		"a sender does not exist":                {[]eventingv1alpha1.EventPolicy{missing}, http.StatusForbidden},
+		"another policy lets the sender through": {[]eventingv1alpha1.EventPolicy{named, policy(till)}, http.StatusAccepted},
+	} {
+		if got := send(guarding(t, on, tt.policies...), "/shop/default", "shop:till", "order").StatusCode; got != tt.want {
+			t.Errorf("%s: %d, want %d", name, got, tt.want)
+		}
+	}
+}
+
+// step is a Subscription of the Sequence that the channels of the test are made for.
+const step = "system:serviceaccount:shop:step"
+
+func TestWhatAFlowIsMadeOfSendsToItsOwnChannelsAlone(t *testing.T) {
+	g := guarding(t, on, policy(till))
+	own, foreign := broker, broker
+	own.Flow = &Flow{Kind: sequenceKind, Key: types.NamespacedName{Namespace: "shop", Name: "s"}, UID: "1"}
+	for _, tt := range []struct {
+		name, subject string
+		to            Target
+		want          error
+	}{
+		{"a step of the flow", step, own, nil},
+		{"who is named", till, own, nil},
+		{"somebody else", other, own, ErrForbidden},
+		{"a step of a flow elsewhere", step, foreign, ErrForbidden},
+	} {
+		if err := g.May(t.Context(), tt.subject, tt.to, nil); !errors.Is(err, tt.want) || tt.want == nil && err != nil {
+			t.Errorf("%s: %v, want %v", tt.name, err, tt.want)
+		}
+	}
+	if err := g.May(t.Context(), "", own, nil); err == nil || errors.Is(err, ErrForbidden) {
+		t.Errorf("who has no account yet is refused for good: %v", err)
+	}
+	if err := guarding(t, nil, policy(till)).May(t.Context(), "", own, nil); err != nil {
+		t.Errorf("nobody is asked: %v", err)
+	}
+}
+
 // With an API server's own tokens: who they name, for whom, and what an EventPolicy makes of its senders.
 func TestOnARealAPIServer(t *testing.T) {
 	r := eventrig.Start(t, apiserver.Options{})
-	now := testclock.NewFakePassiveClock(time.Now())
-	tokens := &Tokens{Client: r.Client, Account: types.NamespacedName{Namespace: "default", Name: "till"}, Clock: now}
-	token, err := tokens.Get(t.Context(), broker.Audience())
+	r.Create(t, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "till"}})
+	tokens := &identity.Tokens{Client: r.Client, Clock: clock.RealClock{}}
+	account := model.Account{Key: model.Key{Namespace: "default", Name: "till"}}
+	token, err := tokens.Get(t.Context(), account, broker.Audience())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if again, err := tokens.Get(t.Context(), broker.Audience()); err != nil || again != token {
-		t.Errorf("a token is not used again: %v", err)
-	}
-	now.SetTime(now.Now().Add(lifetime * time.Second))
-	if again, err := tokens.Get(t.Context(), broker.Audience()); err != nil || again == token {
-		t.Errorf("a token is used too long: %v", err)
-	}
 	v := NewVerifier(r.Client, clock.RealClock{})
 	for range 2 {
-		if got, err := v.Subject(t.Context(), token, broker.Audience()); err != nil || got != tokens.Subject() {
+		if got, err := v.Subject(t.Context(), token, broker.Audience()); err != nil || got != account.Subject() {
 			t.Errorf("%q, %v", got, err)
 		}
 	}
@@ -166,7 +219,7 @@ func resolvesSenders(t *testing.T, r *eventrig.Rig) {
 	r.Create(t, source, p)
 	apiserver.Eventually(t, "a sender without an identity is told", func(ctx context.Context) bool {
 		c := p.Status.GetCondition(eventingv1alpha1.EventPolicyConditionSubjectsResolved)
-		return r.Client.Get(ctx, client.ObjectKeyFromObject(p), p) == nil && c.IsFalse() && strings.Contains(c.Message, "PingSource default/p has no identity")
+		return r.Client.Get(ctx, client.ObjectKeyFromObject(p), p) == nil && c != nil && c.Status == corev1.ConditionUnknown && strings.Contains(c.Message, "PingSource default/p has no identity")
 	})
 	p.Spec.From = append(p.Spec.From[:1], eventingv1alpha1.EventPolicySpecFrom{Sub: ptr.To(till)})
 	if err := r.Client.Update(t.Context(), p); err != nil {
@@ -175,8 +228,15 @@ func resolvesSenders(t *testing.T, r *eventrig.Rig) {
 	apiserver.Eventually(t, "the policy is ready", func(ctx context.Context) bool {
 		return r.Client.Get(ctx, client.ObjectKeyFromObject(p), p) == nil && p.IsReady() && len(p.Status.From) == 2
 	})
-	var account corev1.ServiceAccount
-	if err := r.Client.Get(t.Context(), types.NamespacedName{Namespace: "default", Name: "till"}, &account); err != nil {
-		t.Errorf("the ServiceAccount of the tokens: %v", err)
+	p.Spec.From[1] = eventingv1alpha1.EventPolicySpecFrom{Ref: &eventingv1alpha1.EventPolicyFromReference{APIVersion: "sources.knative.dev/v1", Kind: "PingSource", Name: "p"}}
+	if err := r.Client.Update(t.Context(), p); err != nil {
+		t.Fatal(err)
 	}
+	source.Status.Auth = &duck.AuthStatus{ServiceAccountName: ptr.To("p-account")}
+	if err := r.Client.Status().Update(t.Context(), source); err != nil {
+		t.Fatal(err)
+	}
+	apiserver.Eventually(t, "the policy learns as whom its sender sends, as soon as that is known", func(ctx context.Context) bool {
+		return r.Client.Get(ctx, client.ObjectKeyFromObject(p), p) == nil && p.IsReady() && slices.Contains(p.Status.From, "system:serviceaccount:default:p-account")
+	})
 }

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -20,13 +22,18 @@ import (
 
 	"ebb.dev/ebb/crds/config"
 	"ebb.dev/ebb/crds/duck"
+	eventingv1 "ebb.dev/ebb/crds/eventing/v1"
 	eventingv1alpha1 "ebb.dev/ebb/crds/eventing/v1alpha1"
+	flowsv1 "ebb.dev/ebb/crds/flows/v1"
+	messagingv1 "ebb.dev/ebb/crds/messaging/v1"
+	sourcesv1 "ebb.dev/ebb/crds/sources/v1"
 	"ebb.dev/ebb/eventing/destination"
+	"ebb.dev/ebb/eventing/model"
 	"ebb.dev/ebb/eventing/status"
 )
 
-// lookAgain is how soon an EventPolicy is looked at again that is not ready; one that is, after settled: nothing tells of its senders, nor of
-// the feature.
+// lookAgain is how soon an EventPolicy is looked at again that is not ready; one that is, after settled: senders of most kinds tell of themselves,
+// others do not.
 const (
 	lookAgain = 10 * time.Second
 	settled   = time.Minute
@@ -45,12 +52,46 @@ type Reconciler struct {
 // Setup adds the controller to a manager.
 func (r *Reconciler) Setup(m ctrl.Manager) error {
 	b := ctrl.NewControllerManagedBy(m).Named("eventpolicy").For(&eventingv1alpha1.EventPolicy{})
+	for _, sender := range senders {
+		kind, err := r.Client.GroupVersionKindFor(sender)
+		if err != nil {
+			return err
+		}
+		b = b.Watches(sender, handler.EnqueueRequestsFromMapFunc(r.naming(kind.GroupKind())))
+	}
 	if r.Changes != nil {
 		b = b.WatchesRawSource(source.Channel(r.Changes(), handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, _ client.Object) []ctrl.Request {
 			return listed(ctx, r.Client, &eventingv1alpha1.EventPolicyList{})
 		})))
 	}
 	return b.Complete(reconcile.Func(r.Reconcile))
+}
+
+// senders are the kinds that tell as whom they send.
+var senders = []client.Object{
+	&eventingv1.Trigger{}, &messagingv1.Subscription{}, &flowsv1.Sequence{}, &flowsv1.Parallel{}, &sourcesv1.PingSource{}, &sourcesv1.CronJobSource{},
+	&sourcesv1.ApiServerSource{}, &sourcesv1.ContainerSource{}, &sourcesv1.SinkBinding{}, &sourcesv1.KafkaSource{},
+}
+
+// naming are the EventPolicies that name an object of a kind.
+func (r *Reconciler) naming(kind schema.GroupKind) handler.MapFunc {
+	return func(ctx context.Context, o client.Object) []ctrl.Request {
+		var list eventingv1alpha1.EventPolicyList
+		if err := r.Client.List(ctx, &list); err != nil {
+			return nil
+		}
+		var out []ctrl.Request
+		for i := range list.Items {
+			p := &list.Items[i]
+			if slices.ContainsFunc(p.Spec.From, func(from eventingv1alpha1.EventPolicySpecFrom) bool {
+				ref := from.Ref
+				return ref != nil && same(ref.APIVersion, ref.Kind, kind) && ref.Name == o.GetName() && cmp.Or(ref.Namespace, p.Namespace) == o.GetNamespace()
+			}) {
+				out = append(out, ctrl.Request{NamespacedName: client.ObjectKeyFromObject(p)})
+			}
+		}
+		return out
+	}
 }
 
 // Reconcile reconciles one EventPolicy.
@@ -91,6 +132,13 @@ func (r *Reconciler) subjects(ctx context.Context, p *eventingv1alpha1.EventPoli
 	return slices.Compact(out), nil
 }
 
+// nobody is that an object sends as nobody yet.
+type nobody struct{ what string }
+
+func (n *nobody) Error() string {
+	return n.what + " has no identity to send as (status.auth); if it does not get one, name its ServiceAccount by sub"
+}
+
 // identities are those that an object sends as, by its status.
 func (r *Reconciler) identities(ctx context.Context, ref eventingv1alpha1.EventPolicyFromReference, namespace string) ([]string, error) {
 	if ref.Namespace != "" {
@@ -122,10 +170,10 @@ func (r *Reconciler) identities(ctx context.Context, ref eventingv1alpha1.EventP
 		}
 	}
 	if len(accounts) == 0 {
-		return nil, errors.New(what + " has no identity to send as (status.auth); name its ServiceAccount by sub")
+		return nil, &nobody{what}
 	}
 	for i, name := range accounts {
-		accounts[i] = "system:serviceaccount:" + namespace + ":" + name
+		accounts[i] = model.Account{Key: model.Key{Namespace: namespace, Name: name}}.Subject()
 	}
 	return accounts, nil
 }
@@ -154,10 +202,15 @@ func Decide(in Input) eventingv1alpha1.EventPolicyStatus {
 	} else {
 		marks.MarkFalse(eventingv1alpha1.EventPolicyConditionAuthenticationEnabled, "OIDCAuthenticationDisabled", disabled)
 	}
-	if in.Unresolved != nil {
+	var yet *nobody
+	switch {
+	case errors.As(in.Unresolved, &yet):
+		out.From = nil
+		marks.MarkUnknown(eventingv1alpha1.EventPolicyConditionSubjectsResolved, "SubjectsWithoutIdentity", in.Unresolved.Error())
+	case in.Unresolved != nil:
 		out.From = nil
 		marks.MarkFalse(eventingv1alpha1.EventPolicyConditionSubjectsResolved, "SubjectsNotResolved", in.Unresolved.Error())
-	} else {
+	default:
 		marks.MarkTrue(eventingv1alpha1.EventPolicyConditionSubjectsResolved)
 	}
 	out.Status.KeepTransitionTimes(&p.Status.Status)

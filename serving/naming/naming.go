@@ -1,26 +1,14 @@
 package naming
 
 import (
-	"crypto/md5"
-	"encoding/hex"
 	"fmt"
 
+	"ebb.dev/ebb/crds/naming"
 	servingv1 "ebb.dev/ebb/crds/serving/v1"
 )
 
-// maxLabel is the length of a DNS label, the shortest limit among the kinds that are named here.
-const maxLabel = 63
-
-// Child returns parent with suffix, or, where that is too long for a DNS label, the beginning of parent, a hash of all of it, and suffix.
-// suffix is shorter than 31 characters.
-func Child(parent, suffix string) string {
-	if len(parent)+len(suffix) <= maxLabel {
-		return parent + suffix
-	}
-	hash := md5.Sum([]byte(parent)) // tells names apart, hides nothing
-	head := maxLabel - hex.EncodedLen(len(hash)) - len(suffix)
-	return parent[:head] + hex.EncodeToString(hash[:]) + suffix
-}
+// Child names a child after its parent.
+func Child(parent, suffix string) string { return naming.Child(parent, suffix) }
 
 // Wanted is the name of the revision that a Configuration wants now: its template's, or one made from its generation.
 func Wanted(c *servingv1.Configuration) string {

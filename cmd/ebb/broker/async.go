@@ -2,7 +2,6 @@ package broker
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/base64"
 	"fmt"
 	"net/http"
@@ -10,9 +9,7 @@ import (
 	"sync"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	asyncapi "ebb.dev/ebb/crds/async"
@@ -23,11 +20,8 @@ import (
 	"ebb.dev/ebb/eventing/model"
 )
 
-// The Secret whose key signs callbacks: a namespace's own, or the platform's in knative-eventing.
-const (
-	callbackSecret    = "ebb-async-callback"
-	callbackSecretKey = "key"
-)
+// callbackSecret has the key that signs callbacks: a namespace's own, or the platform's in knative-eventing.
+const callbackSecret = "ebb-async-callback"
 
 // withAsync returns what answers for this process: requests that are to be answered later go to the engine, which run keeps running, and all
 // others to events.
@@ -96,16 +90,7 @@ type callbackKey struct {
 
 // ensure makes the platform's key, unless it is there.
 func (c *callbackKeys) ensure(ctx context.Context) error {
-	random := make([]byte, 32)
-	_, _ = rand.Read(random) // it never fails
-	secret := &corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{Namespace: eventing.SystemNamespace, Name: callbackSecret},
-		Data:       map[string][]byte{callbackSecretKey: []byte("whsec_" + base64.StdEncoding.EncodeToString(random))},
-	}
-	if err := c.client.Create(ctx, secret); err != nil && !apierrors.IsAlreadyExists(err) {
-		return fmt.Errorf("Secret %s/%s for callbacks: %w", secret.Namespace, secret.Name, err)
-	}
-	return nil
+	return ensureKey(ctx, c.client, callbackSecret, []byte("whsec_"+base64.StdEncoding.EncodeToString(randomKey())))
 }
 
 // get is the key for a namespace's callbacks.
@@ -116,9 +101,9 @@ func (c *callbackKeys) get(ctx context.Context, namespace string) ([]byte, error
 	if ok && time.Since(known.read) < callbackKeysFor {
 		return known.key, nil
 	}
-	key, err := c.read(ctx, namespace)
+	key, err := readKey(ctx, c.client, namespace, callbackSecret)
 	if apierrors.IsNotFound(err) {
-		key, err = c.read(ctx, eventing.SystemNamespace)
+		key, err = readKey(ctx, c.client, eventing.SystemNamespace, callbackSecret)
 	}
 	if err != nil {
 		return nil, err
@@ -126,17 +111,5 @@ func (c *callbackKeys) get(ctx context.Context, namespace string) ([]byte, error
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.known[namespace] = callbackKey{key, time.Now()}
-	return key, nil
-}
-
-func (c *callbackKeys) read(ctx context.Context, namespace string) ([]byte, error) {
-	var secret corev1.Secret
-	if err := c.client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: callbackSecret}, &secret); err != nil {
-		return nil, fmt.Errorf("Secret %s/%s for callbacks: %w", namespace, callbackSecret, err)
-	}
-	key := secret.Data[callbackSecretKey]
-	if len(key) == 0 {
-		return nil, fmt.Errorf("Secret %s/%s for callbacks: it has no %q, or an empty one", namespace, callbackSecret, callbackSecretKey)
-	}
 	return key, nil
 }

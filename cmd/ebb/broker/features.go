@@ -3,14 +3,19 @@ package broker
 import (
 	"context"
 	"fmt"
+	"reflect"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
 	"ebb.dev/ebb/crds/config"
+	"ebb.dev/ebb/crds/eventing"
 )
 
 // features are what config-features of namespace knative-eventing says. Asking for them takes no lock.
@@ -30,9 +35,11 @@ func (f *features) changes() <-chan event.GenericEvent {
 	return listener
 }
 
-// set takes over new ones and tells.
+// set takes over new ones and tells, if they are other ones.
 func (f *features) set(next *config.EventingFeatures) {
-	f.current.Store(next)
+	if old := f.current.Swap(next); old != nil && reflect.DeepEqual(*old, *next) {
+		return
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, listener := range f.listeners {
@@ -54,13 +61,17 @@ func (f *features) enabled(feature config.EventingFeature) func() bool {
 	}
 }
 
-// followFeatures keeps them in step once the manager runs.
-func (p *process) followFeatures() error {
+// followFeatures reads them, and keeps them in step once the manager runs. Nothing begins before they are known: a receiver would let pass whom it
+// is to ask, and as whom objects send would be taken away.
+func (p *process) followFeatures(ctx context.Context) error {
 	defaults, _, err := config.ParseEventingFeatures(nil)
 	if err != nil {
 		return fmt.Errorf("%s: %w", config.EventingObjectName(config.EventingFeaturesName), err)
 	}
 	p.features.set(&defaults)
+	if err := p.readFeatures(ctx); err != nil {
+		return err
+	}
 	source, err := p.configMap(config.EventingFeaturesName)
 	if err != nil {
 		return err
@@ -69,6 +80,23 @@ func (p *process) followFeatures() error {
 		followConfigMap(ctx, source, p.takeFeatures)
 		return nil
 	}))
+}
+
+// readFeatures reads them once, however long the API server takes to answer.
+func (p *process) readFeatures(ctx context.Context) error {
+	name := config.EventingObjectName(config.EventingFeaturesName)
+	return wait.PollUntilContextCancel(ctx, time.Second, true, func(ctx context.Context) (bool, error) {
+		var m corev1.ConfigMap
+		err := p.manager.GetAPIReader().Get(ctx, client.ObjectKey{Namespace: eventing.SystemNamespace, Name: config.EventingFeaturesName}, &m)
+		if client.IgnoreNotFound(err) != nil {
+			p.Log.Warn("settings not read yet", "configmap", name, "error", err)
+			return false, nil
+		}
+		if err == nil {
+			p.takeFeatures(m.Data)
+		}
+		return true, nil
+	})
 }
 
 // takeFeatures takes over the ConfigMap's data; what is wrong leaves the last good ones in force. The control plane warns of keys without effect.

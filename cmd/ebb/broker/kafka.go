@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 
 	"github.com/cloudevents/sdk-go/v2/event"
@@ -10,6 +11,7 @@ import (
 
 	brokers "ebb.dev/ebb/eventing/broker"
 	"ebb.dev/ebb/eventing/destination"
+	"ebb.dev/ebb/eventing/dispatch"
 	"ebb.dev/ebb/eventing/flow"
 	"ebb.dev/ebb/eventing/kafka/settings"
 	"ebb.dev/ebb/eventing/log/kafka"
@@ -22,12 +24,18 @@ import (
 
 // everywhere is the process's own log and the clusters of Kafka that streams are placed in, as one.
 func (p *process) everywhere() *placed.Log {
-	return placed.New(p.log, kafka.Options{Metrics: kafka.NewMetrics(p.registry), Logger: p.Log})
+	l := placed.New(p.log, kafka.Options{Metrics: kafka.NewMetrics(p.registry), Logger: p.Log})
+	l.Hooks = placed.Hooks{Owner: p.cluster, Opened: p.sweepKafka}
+	return l
 }
 
-// accept takes replies back: what answered an event of one partition goes into the stream, and to where it belongs there.
+// accept takes replies back: what answered an event of one partition goes into the stream, and to where it belongs there. After a start a reader
+// may be there before the stream that it reads takes events.
 func (p *process) accept(ctx context.Context, id model.StreamID, events ...*event.Event) error {
 	base, _ := partition.Of(id)
+	if _, is := p.streams.Stream(base); !is && !p.streams.Settled() {
+		return fmt.Errorf("stream %s: %w", base, dispatch.ErrNotYet)
+	}
 	return p.ingress.Accept(ctx, base, events...)
 }
 
@@ -47,9 +55,10 @@ func (p *process) kafkaSources(resolver *destination.Resolver, secrets *settings
 	c := p.manager.GetClient()
 	p.kafkaRunner = source.NewRunner(p.sender, source.NewMetrics(p.registry), p.Log)
 	p.kafkaTopics = sink.NewTopics()
-	sources := &source.Reconciler{Client: c, Secrets: secrets, Resolver: resolver, Exposer: p.reach, Runner: p.kafkaRunner, Clock: clock.RealClock{}}
+	p.kafkaSinks = sink.NewHandler(p.kafkaTopics, p.ClusterDomain, p.Log)
+	sources := &source.Reconciler{Client: c, Secrets: secrets, Resolver: resolver, Exposer: p.reach, Runner: p.kafkaRunner, Accounts: p.accounts, Clock: clock.RealClock{}}
 	sinks := &sink.Reconciler{
-		Client: c, Secrets: secrets, Exposer: p.reach, Topics: p.kafkaTopics, ClusterDomain: p.ClusterDomain, Gateway: p.GatewayHost, Clock: clock.RealClock{},
+		Client: c, Secrets: secrets, Exposer: p.reach, Topics: p.kafkaTopics, Policies: p.policies, ClusterDomain: p.ClusterDomain, Gateway: p.GatewayHost, Clock: clock.RealClock{},
 	}
 	return errors.Join(sources.Setup(p.manager), sinks.Setup(p.manager))
 }
@@ -62,6 +71,5 @@ func (p *process) closeKafka() {
 
 // withKafkaSinks answers what comes for the host of KafkaSinks, and leaves the rest to others.
 func (p *process) withKafkaSinks(events http.Handler) http.Handler {
-	sinks := sink.NewHandler(p.kafkaTopics, p.ClusterDomain, p.Log)
-	return first(sinks.Takes, sinks, events)
+	return first(p.kafkaSinks.Takes, p.kafkaSinks, events)
 }

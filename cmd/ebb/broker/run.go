@@ -18,6 +18,7 @@ import (
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
@@ -42,13 +43,14 @@ import (
 	"ebb.dev/ebb/eventing/flow"
 	"ebb.dev/ebb/eventing/graph"
 	"ebb.dev/ebb/eventing/handed"
+	"ebb.dev/ebb/eventing/identity"
 	"ebb.dev/ebb/eventing/ingress"
 	"ebb.dev/ebb/eventing/kafka/settings"
 	"ebb.dev/ebb/eventing/log/jetstream"
 	"ebb.dev/ebb/eventing/log/placed"
-	"ebb.dev/ebb/eventing/model"
 	"ebb.dev/ebb/eventing/policy"
 	"ebb.dev/ebb/eventing/reach"
+	"ebb.dev/ebb/eventing/requestreply"
 	"ebb.dev/ebb/eventing/sink/job"
 	sink "ebb.dev/ebb/eventing/sink/kafka"
 	source "ebb.dev/ebb/eventing/source/kafka"
@@ -75,12 +77,16 @@ type process struct {
 	// kafkaRunner and kafkaTopics are those of KafkaSources and KafkaSinks.
 	kafkaRunner *source.Runner
 	kafkaTopics *sink.Topics
+	kafkaSinks  *sink.Handler
 	features    *features
 	notes       *eventtype.Notes
-	tokens      *policy.Tokens
+	accounts    *identity.Accounts
+	tokens      *identity.Tokens
 	policies    *policy.Reader
+	guard       *policy.Guard
 	jobs        *job.Handler
 	later       atomic.Pointer[async.Engine]
+	replies     *requestreply.Handler
 	tracer      trace.Tracer
 	senders     graph.Senders
 	ready       atomic.Bool
@@ -108,7 +114,11 @@ func Run(ctx context.Context, o Options) error {
 	if err := p.assemble(ctx); err != nil {
 		return err
 	}
-	return p.serve(ctx)
+	err = p.serve(ctx)
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil // told to end while it was starting
+	}
+	return err
 }
 
 // connect reaches the API and makes a manager that caches only what is used.
@@ -125,10 +135,17 @@ func (p *process) connect() error {
 			return fmt.Errorf("make the scheme: %w", err)
 		}
 	}
+	ours, err := labels.Parse(identity.LabelKey)
+	if err != nil {
+		return fmt.Errorf("select ServiceAccounts: %w", err)
+	}
 	log.SetLogger(logr.FromSlogHandler(p.Log.Handler()))
 	p.manager, err = ctrl.NewManager(p.config, manager.Options{
 		Scheme: scheme, Logger: logr.FromSlogHandler(p.Log.Handler()), Metrics: server.Options{BindAddress: "0"},
-		Cache: cache.Options{DefaultTransform: cache.TransformStripManagedFields()},
+		Cache: cache.Options{
+			DefaultTransform: cache.TransformStripManagedFields(),
+			ByObject:         map[client.Object]cache.ByObject{&corev1.ServiceAccount{}: {Label: ours}},
+		},
 		Client: client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{
 			&discoveryv1.EndpointSlice{}, &corev1.Secret{}, &admissionv1.MutatingAdmissionPolicy{}, &admissionv1.MutatingAdmissionPolicyBinding{},
 		}}},
@@ -141,15 +158,15 @@ func (p *process) connect() error {
 
 // assemble puts the rooms together.
 func (p *process) assemble(ctx context.Context) error {
-	if err := p.prepare(); err != nil {
+	if err := p.prepare(ctx); err != nil {
 		return err
 	}
-	p.sender = send.New(send.Options{Route: through(p.Gateway, p.ClusterDomain), Token: p.tokens.Get})
+	p.sender = send.New(send.Options{Route: through(p.Gateway, p.ClusterDomain), Identity: proofs{p}})
 	p.ingress = ingress.New(ingress.Options{
 		Log: p.noting(p.placed), Streams: p.streams, Metrics: p.registry, Logger: p.Log, Tracer: &p.tracer, Senders: &p.senders,
 	})
 	p.dispatcher = dispatch.New(dispatch.Options{
-		Log: p.placed, Sender: p.sender, Accept: p.accept, Logger: p.Log, Registerer: p.registry, Tracer: &p.tracer,
+		Log: p.placed, Sender: p.sender, Accept: p.accept, MayReply: p.mayReply, Logger: p.Log, Registerer: p.registry, Tracer: &p.tracer,
 	})
 	c := p.manager.GetClient()
 	p.reach = &reach.Reach{Client: c, Gateway: p.GatewayHost, ClusterDomain: p.ClusterDomain, Domain: p.Domain}
@@ -157,31 +174,31 @@ func (p *process) assemble(ctx context.Context) error {
 	events := &plane{log: p.placed, readers: p.readers(), streams: p.streams, forget: p.forget}
 	kafka := &settings.Reader{API: p.manager.GetAPIReader()}
 	controllers := &brokers.Reconciler{
-		Client: c, Handed: handed.New(events), Exposer: p.reach, Resolver: resolver, Kafka: kafka, Placer: p.placed, Policies: p.policies,
+		Client: c, Handed: handed.New(events), Exposer: p.reach, Resolver: resolver, Kafka: kafka, Placer: p.placed, Policies: p.policies, Accounts: p.accounts,
 		ClusterDomain: p.ClusterDomain, Clock: clock.RealClock{},
 	}
 	flows := &flow.Reconciler{
-		Client: c, Handed: handed.New(events), Exposer: p.reach, Resolver: resolver, Policies: p.policies,
+		Client: c, Handed: handed.New(events), NATS: handed.New(events), Exposer: p.reach, Resolver: resolver, Policies: p.policies, Accounts: p.accounts,
 		Kafka:         &flow.Kafka{Handed: handed.New(events), Settings: kafka, Placer: p.placed},
 		ClusterDomain: p.ClusterDomain, Gateway: p.GatewayHost, Clock: clock.RealClock{},
 	}
 	p.runner = schedule.NewRunner(ctx, p.send, clock.RealClock{}, p.Log)
-	sources := &timed.Reconciler{Client: c, Resolver: resolver, Exposer: p.reach, Runner: p.runner, Clock: clock.RealClock{}}
+	sources := &timed.Reconciler{Client: c, Resolver: resolver, Exposer: p.reach, Runner: p.runner, Accounts: p.accounts, Clock: clock.RealClock{}}
 	return errors.Join(controllers.Setup(ctx, p.manager), flows.Setup(ctx, p.manager), sources.Setup(p.manager),
-		p.sources(resolver, events), p.kafkaSources(resolver, kafka))
+		p.sources(resolver, events), p.kafkaSources(resolver, kafka), p.requestReplies(ctx))
 }
 
 // sendTimeout bounds one attempt of a source.
 const sendTimeout = time.Minute
 
 // send carries a source's event to its sink.
-func (p *process) send(ctx context.Context, sink string, e event.Event) error {
-	answer := p.sender.Send(ctx, send.Request{Event: &e, To: model.Destination{URL: sink, Audience: p.audience(ctx, sink)}, Timeout: sendTimeout})
+func (p *process) send(ctx context.Context, job schedule.Job, e event.Event) error {
+	answer := p.sender.Send(ctx, send.Request{Event: &e, To: job.Sink, As: job.As, Timeout: sendTimeout})
 	if answer.Err != nil {
 		return answer.Err
 	}
 	if answer.Status < 200 || answer.Status > 299 {
-		return fmt.Errorf("%s answered %d: %s", sink, answer.Status, answer.Text)
+		return fmt.Errorf("%s answered %d: %s", job.Sink.URL, answer.Status, answer.Text)
 	}
 	return nil
 }
@@ -223,7 +240,7 @@ func (p *process) serve(ctx context.Context) error {
 	if err := p.expect(ctx); err != nil {
 		return err
 	}
-	front, err := p.withAsync(ctx, p.withKafkaSinks(p.withSinks(p.ingress)), run)
+	front, err := p.withAsync(ctx, p.withSinks(p.withKafkaSinks(p.withRequestReplies(ctx, p.ingress, run))), run)
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 
 	eventingv1 "ebb.dev/ebb/crds/eventing/v1"
 	messagingv1 "ebb.dev/ebb/crds/messaging/v1"
+	messagingv1alpha1 "ebb.dev/ebb/crds/messaging/v1alpha1"
 	messagingv1beta1 "ebb.dev/ebb/crds/messaging/v1beta1"
 	brokers "ebb.dev/ebb/eventing/broker"
 	"ebb.dev/ebb/eventing/flow"
@@ -22,6 +23,7 @@ func (p *process) expect(ctx context.Context) error {
 	var ids []model.StreamID
 	var brokerList eventingv1.BrokerList
 	var channels messagingv1.InMemoryChannelList
+	var nats messagingv1alpha1.NatsJetStreamChannelList
 	var kafka messagingv1beta1.KafkaChannelList
 	c := p.manager.GetClient()
 	if err := c.List(ctx, &brokerList); err != nil {
@@ -37,6 +39,15 @@ func (p *process) expect(ctx context.Context) error {
 	}
 	for i := range channels.Items {
 		if ch := &channels.Items[i]; ch.Status.GetCondition(messagingv1.InMemoryChannelConditionReady).IsTrue() {
+			ids = append(ids, flow.StreamID(ch.UID))
+		}
+	}
+	if err := c.List(ctx, &nats); err != nil {
+		return fmt.Errorf("list NatsJetStreamChannels: %w", err)
+	}
+	for i := range nats.Items {
+		// One that is not ready, because of what is not served, takes events too.
+		if ch := &nats.Items[i]; ch.Status.Address != nil {
 			ids = append(ids, flow.StreamID(ch.UID))
 		}
 	}

@@ -33,12 +33,12 @@ func (p *process) sources(resolver *destination.Resolver, events handed.Plane) e
 		return fmt.Errorf("watch for ApiServerSources: %w", err)
 	}
 	changes := &apiserver.Reconciler{
-		Client: c, Mapper: p.manager.GetRESTMapper(), Resolver: resolver, Exposer: p.reach, Handed: handed.New(events), Host: p.config.Host, Clock: clock.RealClock{},
+		Client: c, Mapper: p.manager.GetRESTMapper(), Resolver: resolver, Exposer: p.reach, Handed: handed.New(events), Accounts: p.accounts, Host: p.config.Host, Clock: clock.RealClock{},
 		Adapter: &apiserver.Adapter{
 			Watches: &apiserver.Watches{Whole: whole, Metadata: data, Log: p.Log}, Accept: p.ingress.Accept, Clock: clock.RealClock{}, Log: p.Log,
 		},
 	}
-	bindings := &binding.Reconciler{Client: c, Resolver: resolver, Exposer: p.reach, Clock: clock.RealClock{}, Log: p.Log}
+	bindings := &binding.Reconciler{Client: c, Resolver: resolver, Exposer: p.reach, Accounts: p.accounts, Tokens: p.tokens, Clock: clock.RealClock{}, Log: p.Log}
 	containers := &container.Reconciler{Client: c, Reader: p.manager.GetAPIReader(), Clock: clock.RealClock{}}
 	types := &eventtype.Reconciler{Client: c, Resolver: resolver, Enabled: p.notes.Enabled, Clock: clock.RealClock{}}
 	creator := &eventtype.Creator{Client: c, Notes: p.notes, Stream: p.streams.Stream, Clock: clock.RealClock{}, Log: p.Log}

@@ -45,7 +45,7 @@ type RequestReplySpec struct {
 	// +optional
 	Timeout *string `json:"timeout,omitempty"`
 
-	// Delivery is how replies are delivered.
+	// Delivery is how often storing a request is tried again while the Broker cannot.
 	// +optional
 	Delivery *duck.DeliverySpec `json:"delivery,omitempty"`
 }

@@ -212,13 +212,8 @@ func TestTLSTrustsTheDestinationsRootsAndSendsItsToken(t *testing.T) {
 	roots := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
 	address := server.Listener.Addr().String()
 	s := sender(t, Options{
-		Route: func(*url.URL) string { return address },
-		Token: func(_ context.Context, audience string) (string, error) {
-			if audience != "shop" {
-				return "", errors.New("another audience")
-			}
-			return fmt.Sprintf("for-%s", audience), nil
-		},
+		Route:    func(*url.URL) string { return address },
+		Identity: &known{},
 	})
 	to := model.Destination{URL: "https://example.com/x", CACerts: roots, Audience: "shop"}
 	if a := s.Send(t.Context(), Request{Event: sample(), To: to}); a.Status != 200 || token != "Bearer for-shop" || host != "example.com" {
@@ -227,6 +222,49 @@ func TestTLSTrustsTheDestinationsRootsAndSendsItsToken(t *testing.T) {
 	to.CACerts = ""
 	if a := s.Send(t.Context(), Request{Event: sample(), To: to}); a.Status != 0 || !strings.Contains(a.Text, "certificate") {
 		t.Errorf("without roots: %+v", a)
+	}
+}
+
+// known is an Identity that has tokens for one audience, and takes 401 for a reason to make another one.
+type known struct{ doubted []string }
+
+func (k *known) Token(_ context.Context, as model.Account, to model.Destination) (string, error) {
+	switch to.Audience {
+	case "":
+		return "", nil
+	case "shop":
+		return fmt.Sprintf("%sfor-%s", as.Key.Name, to.Audience), nil
+	}
+	return "", errors.New("another audience")
+}
+
+func (k *known) Doubted(_ context.Context, _ model.Account, _ model.Destination, token string) bool {
+	k.doubted = append(k.doubted, token)
+	return token != ""
+}
+
+func TestWhoCannotSayWhoItIsHasNotSent(t *testing.T) {
+	code, hits := http.StatusUnauthorized, 0
+	u := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		hits++
+		w.WriteHeader(code)
+	})
+	identity := &known{}
+	s := sender(t, Options{Identity: identity})
+	shop := model.Destination{URL: u, Audience: "shop"}
+	till := model.Account{Key: model.Key{Namespace: "default", Name: "till-"}}
+	if a := s.Send(t.Context(), Request{Event: sample(), To: model.Destination{URL: u, Audience: "bank"}, As: till}); !a.Unproven || a.Status != 0 || a.Err == nil || hits != 0 {
+		t.Errorf("without a token: %+v, %d requests", a, hits)
+	}
+	if a := s.Send(t.Context(), Request{Event: sample(), To: shop, As: till}); !a.Unproven || a.Status != code || identity.doubted[0] != "till-for-shop" {
+		t.Errorf("a token that is not taken: %+v, %v", a, identity.doubted)
+	}
+	if a := s.Send(t.Context(), Request{Event: sample(), To: model.Destination{URL: u}, As: till}); a.Unproven || a.Status != code {
+		t.Errorf("nobody asks: %+v", a)
+	}
+	code = http.StatusForbidden
+	if a := s.Send(t.Context(), Request{Event: sample(), To: shop, As: till}); a.Unproven || a.Status != code {
+		t.Errorf("who may not: %+v", a)
 	}
 }
 

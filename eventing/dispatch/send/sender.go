@@ -26,18 +26,28 @@ type Options struct {
 	// Route says where requests for a URL go: to the address dial (host:port), or to the URL's own host if that is empty. The Host header stays
 	// the URL's. nil routes everything directly.
 	Route func(*url.URL) (dial string)
-	// Token makes a bearer token for an audience; without it, a destination with an audience cannot be reached.
-	Token func(ctx context.Context, audience string) (string, error)
+	// Identity proves to destinations who sends; without it, one with an audience cannot be reached.
+	Identity Identity
 	// Transport makes the transport for a set of PEM roots, "" for the system's; nil makes pooling ones.
 	Transport func(roots string) (http.RoundTripper, error)
 	// ReplyBytes is the largest reply that is read; 1 MiB if zero.
 	ReplyBytes int64
 }
 
+// Identity proves who sends.
+type Identity interface {
+	// Token is a bearer token for a destination, "" if it asks for none.
+	Token(ctx context.Context, as model.Account, to model.Destination) (string, error)
+	// Doubted is told that a destination answered 401 to a token, or to none. It reports whether another attempt would have another proof.
+	Doubted(ctx context.Context, as model.Account, to model.Destination, token string) bool
+}
+
 // Request is what to send.
 type Request struct {
 	Event *event.Event
 	To    model.Destination
+	// As is who sends, where that is asked.
+	As model.Account
 	// Structured sends the event as one JSON document.
 	Structured bool
 	// Trace is what the receiver goes on from, in place of the context that the event carries; the zero value leaves that.
@@ -62,7 +72,16 @@ type Answer struct {
 	Text string
 	// Err is why there was no answer.
 	Err error
+	// Unproven says that the sender could not say who it is: there was no token, or it may be out of date. The event is as good as not sent,
+	// and another attempt may fare better.
+	Unproven bool
 }
+
+// unproven is why there is no token.
+type unproven struct{ err error }
+
+func (u *unproven) Error() string { return u.err.Error() }
+func (u *unproven) Unwrap() error { return u.err }
 
 const (
 	defaultReplyBytes = 1 << 20
@@ -113,10 +132,12 @@ func (s *Sender) Send(ctx context.Context, r Request) Answer {
 	}
 	answer, err := s.exchange(ctx, r)
 	if err != nil {
+		var nobody *unproven
+		without := errors.As(err, &nobody)
 		if cause := context.Cause(ctx); cause != nil {
 			err = cause
 		}
-		return Answer{Err: err, Text: "no answer: " + err.Error()}
+		return Answer{Err: err, Text: "no answer: " + err.Error(), Unproven: without}
 	}
 	return answer
 }
@@ -124,7 +145,11 @@ func (s *Sender) Send(ctx context.Context, r Request) Answer {
 func (s *Sender) exchange(ctx context.Context, r Request) (Answer, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	request, err := s.request(ctx, r)
+	token, err := s.token(ctx, r)
+	if err != nil {
+		return Answer{}, err
+	}
+	request, err := s.request(ctx, r, token)
 	if err != nil {
 		return Answer{}, err
 	}
@@ -142,11 +167,30 @@ func (s *Sender) exchange(ctx context.Context, r Request) (Answer, error) {
 		_, _ = io.CopyN(io.Discard, response.Body, drainBytes)
 		_ = response.Body.Close()
 	}()
-	return s.read(response)
+	answer, err := s.read(response)
+	if err == nil && answer.Status == http.StatusUnauthorized && s.options.Identity != nil {
+		answer.Unproven = s.options.Identity.Doubted(ctx, r.As, r.To, token)
+	}
+	return answer, err
+}
+
+// token is the one to send; "" is none.
+func (s *Sender) token(ctx context.Context, r Request) (string, error) {
+	switch {
+	case s.options.Identity != nil:
+		token, err := s.options.Identity.Token(ctx, r.As, r.To)
+		if err != nil {
+			return "", &unproven{fmt.Errorf("token for %s: %w", r.To.URL, err)}
+		}
+		return token, nil
+	case r.To.Audience != "":
+		return "", fmt.Errorf("destination %q: asks for a token for %q, and there is nothing to make one", r.To.URL, r.To.Audience)
+	}
+	return "", nil
 }
 
 // request is the event as an HTTP request.
-func (s *Sender) request(ctx context.Context, r Request) (*http.Request, error) {
+func (s *Sender) request(ctx context.Context, r Request, token string) (*http.Request, error) {
 	u, err := url.Parse(r.To.URL)
 	if err != nil {
 		return nil, fmt.Errorf("destination: %w", err)
@@ -168,14 +212,7 @@ func (s *Sender) request(ctx context.Context, r Request) (*http.Request, error) 
 	if r.WantReply {
 		header["Prefer"] = []string{"reply"}
 	}
-	if r.To.Audience != "" {
-		if s.options.Token == nil {
-			return nil, fmt.Errorf("destination %q: asks for a token for %q, and there is nothing to make one", r.To.URL, r.To.Audience)
-		}
-		token, err := s.options.Token(ctx, r.To.Audience)
-		if err != nil {
-			return nil, fmt.Errorf("token for %q: %w", r.To.Audience, err)
-		}
+	if token != "" {
 		header.Set("Authorization", "Bearer "+token)
 	}
 	host := u.Host

@@ -34,9 +34,10 @@ func NewHandler(topics *Topics, clusterDomain string, log *slog.Logger) *Handler
 }
 
 // Takes reports whether a request is for a KafkaSink, by its host.
-func (h *Handler) Takes(r *http.Request) bool {
-	return slices.Contains(h.hosts, ingress.Hostname(r.Host))
-}
+func (h *Handler) Takes(r *http.Request) bool { return h.Hosts(ingress.Hostname(r.Host)) }
+
+// Hosts reports whether KafkaSinks are reached by a host.
+func (h *Handler) Hosts(host string) bool { return slices.Contains(h.hosts, host) }
 
 // refusal is an answer other than 202.
 type refusal struct {

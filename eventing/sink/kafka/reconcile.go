@@ -25,11 +25,14 @@ import (
 	"ebb.dev/ebb/eventing/kafka/settings"
 	"ebb.dev/ebb/eventing/kafka/topic"
 	"ebb.dev/ebb/eventing/model"
+	"ebb.dev/ebb/eventing/policy"
 	"ebb.dev/ebb/eventing/status"
 )
 
 // Host is the Service whose host all KafkaSinks are reached by, as Knative's.
 var Host = types.NamespacedName{Namespace: exposure.Namespace, Name: "kafka-sink-ingress"}
+
+var sinkKind = eventingv1alpha1.SchemeGroupVersion.WithKind("KafkaSink").GroupKind()
 
 // Hosts are the names that KafkaSinks are reached by.
 func Hosts(clusterDomain string) []string { return exposure.Hosts(Host, clusterDomain) }
@@ -66,6 +69,8 @@ type Reconciler struct {
 	Secrets Secrets
 	Exposer Exposer
 	Topics  Writes
+	// Policies reads EventPolicies; nil reads none.
+	Policies *policy.Reader
 	// ClusterDomain is the DNS domain of Services, Gateway the DNS name of the internal gateway.
 	ClusterDomain, Gateway string
 	Clock                  clock.PassiveClock
@@ -73,10 +78,10 @@ type Reconciler struct {
 
 // Setup adds the controller to a manager.
 func (r *Reconciler) Setup(m ctrl.Manager) error {
-	return ctrl.NewControllerManagedBy(m).Named("kafkasink").For(&eventingv1alpha1.KafkaSink{}).
+	watching := ctrl.NewControllerManagedBy(m).Named("kafkasink").For(&eventingv1alpha1.KafkaSink{}).
 		WithOptions(controller.Options{MaxConcurrentReconciles: concurrency}).
-		Watches(&networking.Ingress{}, handler.EnqueueRequestsFromMapFunc(r.sinks)).
-		Complete(reconcile.Func(r.Reconcile))
+		Watches(&networking.Ingress{}, handler.EnqueueRequestsFromMapFunc(r.sinks))
+	return r.Policies.Watch(watching, r.Client, &eventingv1alpha1.KafkaSinkList{}).Complete(reconcile.Func(r.Reconcile))
 }
 
 // sinks are all KafkaSinks when the route to their host has changed.
@@ -105,6 +110,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		return ctrl.Result{}, nil
 	}
 	in := Input{Sink: &s, ClusterDomain: r.ClusterDomain, Now: r.Clock.Now()}
+	var err error
+	if in.Applied, err = r.Policies.To(ctx, policy.TargetOf(sinkKind, &s)); err != nil {
+		return ctrl.Result{}, fmt.Errorf("KafkaSink %s: %w", request, err)
+	}
 	var target Target
 	if target, in.Config = r.target(ctx, &s); in.Config == nil {
 		in.Stored = r.Topics.Set(ctx, request.NamespacedName, target)
@@ -155,8 +164,10 @@ type Input struct {
 	// Config is why nobody knows how to connect, Stored why there is no topic, Exposed why there is no way to the host; nil if all is well.
 	Config, Stored, Exposed error
 	// Reached says that the gateways know the host; otherwise why not.
-	Reached       bool
-	Why           string
+	Reached bool
+	Why     string
+	// Applied are the EventPolicies that apply to it.
+	Applied       policy.Applied
 	ClusterDomain string
 	Now           time.Time
 }
@@ -198,7 +209,7 @@ func Decide(in Input) eventingv1alpha1.KafkaSinkStatus {
 	default:
 		marks.MarkTrue(eventingv1alpha1.KafkaSinkConditionAddressable)
 	}
-	marks.MarkTrueWithReason(eventingv1alpha1.KafkaSinkConditionEventPoliciesReady, "DefaultAuthorizationMode", "no EventPolicy applies: all senders in the cluster may send")
+	in.Applied.State(marks, eventingv1alpha1.KafkaSinkConditionEventPoliciesReady, &out.AppliedEventPoliciesStatus, &out.AddressStatus)
 	out.Status.KeepTransitionTimes(&s.Status.Status)
 	return out
 }

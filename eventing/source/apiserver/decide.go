@@ -11,6 +11,7 @@ import (
 	sourcesv1 "ebb.dev/ebb/crds/sources/v1"
 	"ebb.dev/ebb/eventing/broker"
 	"ebb.dev/ebb/eventing/destination"
+	"ebb.dev/ebb/eventing/identity"
 	"ebb.dev/ebb/eventing/model"
 )
 
@@ -55,6 +56,8 @@ func ReaderOf(s *sourcesv1.ApiServerSource, sink destination.Found) (model.Reade
 type Input struct {
 	Source *sourcesv1.ApiServerSource
 	Sink   destination.Found
+	// Sender is as whom it sends.
+	Sender identity.Sender
 	// Host is the API server.
 	Host string
 	// Namespaces are those that are watched; one that is empty stands for all.
@@ -78,7 +81,7 @@ func Decide(in Input) sourcesv1.ApiServerSourceStatus {
 	marks := out.Mark(metav1.NewTime(in.Now))
 	out.ObservedGeneration = s.Generation
 	marks.Initialize()
-	marks.MarkTrueWithReason(sourcesv1.ApiServerSourceConditionOIDCIdentityCreated, "AuthenticationDisabled", "")
+	in.Sender.State(marks, sourcesv1.ApiServerSourceConditionOIDCIdentityCreated, &out.Auth)
 	out.Namespaces = in.Namespaces
 	out.SinkURI, out.SinkCACerts, out.SinkAudience, out.CloudEventAttributes = nil, nil, nil, nil
 	if in.Sink.Err != nil {

@@ -27,6 +27,7 @@ import (
 	"ebb.dev/ebb/eventing/destination"
 	"ebb.dev/ebb/eventing/filter"
 	"ebb.dev/ebb/eventing/handed"
+	"ebb.dev/ebb/eventing/identity"
 	"ebb.dev/ebb/eventing/status"
 )
 
@@ -49,6 +50,8 @@ type Reconciler struct {
 	Exposer  Exposer
 	Handed   *handed.Memory
 	Adapter  *Adapter
+	// Accounts makes as whom they send; nil makes nobody.
+	Accounts *identity.Accounts
 	// Host is the API server, which is what events give as their source.
 	Host  string
 	Clock clock.PassiveClock
@@ -64,10 +67,10 @@ func (r *Reconciler) Setup(m ctrl.Manager) error {
 		r.Adapter.Close()
 		return nil
 	})
-	return errors.Join(m.Add(closing), ctrl.NewControllerManagedBy(m).Named("apiserversource").For(&sourcesv1.ApiServerSource{}).
+	sources := ctrl.NewControllerManagedBy(m).Named("apiserversource").For(&sourcesv1.ApiServerSource{}).
 		Watches(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(r.choosing), builder.OnlyMetadata).
-		WatchesRawSource(source.Channel(r.synced, &handler.EnqueueRequestForObject{})).
-		Complete(reconcile.Func(r.Reconcile)))
+		WatchesRawSource(source.Channel(r.synced, &handler.EnqueueRequestForObject{}))
+	return errors.Join(m.Add(closing), r.Accounts.Watch(sources, &sourcesv1.ApiServerSourceList{}).Complete(reconcile.Func(r.Reconcile)))
 }
 
 // choosing are the sources that choose namespaces, which one of them may have changed for.
@@ -94,6 +97,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		return ctrl.Result{}, r.drop(ctx, request.NamespacedName)
 	}
 	in := Input{Source: &s, Host: r.Host, Now: r.Clock.Now(), Sink: r.Resolver.Require(ctx, s.Spec.Sink, s.Namespace)}
+	in.Sender = r.Accounts.Settle(ctx, &s)
 	if err := r.Exposer.Subscribers(ctx, in.Sink.Service); err != nil {
 		return ctrl.Result{}, fmt.Errorf("ApiServerSource %s: %w", request, err)
 	}
@@ -112,7 +116,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	if err := status.Save(ctx, r.Client, &s, &s.Status, Decide(in)); err != nil {
 		return ctrl.Result{}, err
 	}
-	if !in.Synced || in.Sink.Err != nil {
+	if !in.Synced || in.Sink.Err != nil || in.Sender.Err != nil {
 		return ctrl.Result{RequeueAfter: lookAgain}, nil
 	}
 	return ctrl.Result{RequeueAfter: settled}, nil
@@ -130,6 +134,7 @@ func (r *Reconciler) run(ctx context.Context, in *Input, tells *telling, watches
 	}
 	stream := StreamOf(in.Source)
 	reader, err := ReaderOf(in.Source, in.Sink)
+	reader.As = in.Sender.Account
 	if err != nil {
 		in.Wrong = err
 	}

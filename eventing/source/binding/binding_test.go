@@ -13,9 +13,11 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"ebb.dev/ebb/crds/conditions"
+	"ebb.dev/ebb/crds/config"
 	"ebb.dev/ebb/crds/duck"
 	servingv1 "ebb.dev/ebb/crds/serving/v1"
 	sourcesv1 "ebb.dev/ebb/crds/sources/v1"
+	"ebb.dev/ebb/eventing/identity"
 	"ebb.dev/ebb/eventing/source/binding"
 	"ebb.dev/ebb/test/apiserver"
 	"ebb.dev/ebb/test/eventrig"
@@ -24,13 +26,25 @@ import (
 // The promises that take an API server to keep.
 func TestOnARealAPIServer(t *testing.T) {
 	r := eventrig.Start(t, apiserver.Options{})
-	reconciler := &binding.Reconciler{Client: r.Manager.GetClient(), Resolver: r.Resolver, Exposer: r, Clock: clock.RealClock{}, Log: r.Log}
+	features, _, err := config.ParseEventingFeatures(map[string]string{string(config.AuthenticationOIDC): "enabled"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Sinks without an audience ask for nothing although the feature is on.
+	accounts := &identity.Accounts{
+		Client: r.Manager.GetClient(), Reader: r.Manager.GetAPIReader(), Features: func() config.EventingFeatures { return features },
+	}
+	reconciler := &binding.Reconciler{
+		Client: r.Manager.GetClient(), Resolver: r.Resolver, Exposer: r, Accounts: accounts, Tokens: &identity.Tokens{Client: r.Client, Clock: clock.RealClock{}},
+		Clock: clock.RealClock{}, Log: r.Log,
+	}
 	if err := reconciler.Setup(r.Manager); err != nil {
 		t.Fatal(err)
 	}
 	r.Run(t)
 	t.Run("AWorkloadIsToldAndFollowsTheSink", func(t *testing.T) { aWorkloadIsToldAndFollowsTheSink(t, r) })
 	t.Run("WhatIsMadeLaterIsToldAsItIsMade", func(t *testing.T) { whatIsMadeLaterIsToldAsItIsMade(t, r) })
+	t.Run("AWorkloadFindsTheTokenThatItsSinkAsksFor", func(t *testing.T) { aWorkloadFindsTheTokenThatItsSinkAsksFor(t, r) })
 	t.Run("OfTwoOnlyTheFirstTells", func(t *testing.T) { ofTwoOnlyTheFirstTells(t, r) })
 }
 

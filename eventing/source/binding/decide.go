@@ -14,6 +14,7 @@ import (
 	"ebb.dev/ebb/crds/duck"
 	sourcesv1 "ebb.dev/ebb/crds/sources/v1"
 	"ebb.dev/ebb/eventing/destination"
+	"ebb.dev/ebb/eventing/identity"
 )
 
 // Finalizer keeps a SinkBinding until its workloads are as they were.
@@ -26,6 +27,9 @@ const subjectAnnotation = "sources.ebb.dev/subject"
 type Input struct {
 	Binding *sourcesv1.SinkBinding
 	Sink    destination.Found
+	// Sender is as whom its workloads send, Token where they find the token that proves it.
+	Sender identity.Sender
+	Token  Token
 	// Missing is that the one workload it names is not there; Fixed are those that cannot be changed any more; Err is why the others were not
 	// told.
 	Missing bool
@@ -41,8 +45,8 @@ func Decide(in Input) sourcesv1.SinkBindingStatus {
 	marks := out.Mark(metav1.NewTime(in.Now))
 	out.ObservedGeneration = b.Generation
 	marks.Initialize()
-	marks.MarkTrueWithReason(sourcesv1.SinkBindingConditionOIDCIdentityCreated, "AuthenticationDisabled", "")
-	marks.MarkTrueWithReason(sourcesv1.SinkBindingConditionOIDCTokenSecretCreated, "AuthenticationDisabled", "")
+	in.Sender.State(marks, sourcesv1.SinkBindingConditionOIDCIdentityCreated, &out.Auth)
+	in.Token.state(marks, in, &out)
 	out.SinkURI, out.SinkCACerts, out.SinkAudience = nil, nil, nil
 	available := sourcesv1.SinkBindingConditionAvailable
 	if in.Sink.Err != nil {
@@ -93,8 +97,8 @@ func former(b *sourcesv1.SinkBinding) (duck.Subject, bool) {
 }
 
 // contractOf is what a SinkBinding tells.
-func contractOf(b *sourcesv1.SinkBinding, sink destination.Found) Contract {
-	return Contract{Sink: sink.URL, Roots: sink.CACerts, Overrides: b.Spec.CloudEventOverrides}
+func contractOf(b *sourcesv1.SinkBinding, sink destination.Found, token Token) Contract {
+	return Contract{Sink: sink.URL, Roots: sink.CACerts, Overrides: b.Spec.CloudEventOverrides, Token: token.Secret}
 }
 
 // kindOf is the kind of a subject.

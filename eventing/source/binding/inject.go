@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"ebb.dev/ebb/crds/duck"
@@ -28,6 +29,59 @@ type Contract struct {
 	Roots *string
 	// Overrides are what is set on every event; nil says nothing.
 	Overrides *duck.CloudEventOverrides
+	// Token is the Secret that has the token to send; "" says that none is asked for.
+	Token string
+}
+
+// Where a workload finds its token, as in Knative's: the file is named as the key of the Secret.
+const (
+	tokenVolume = "oidc-token"
+	tokenMount  = "/oidc"
+)
+
+// volume is what the pods have for a token, nil for none.
+func (c Contract) volume() map[string]any {
+	if c.Token == "" {
+		return nil
+	}
+	return map[string]any{"name": tokenVolume, "projected": map[string]any{
+		"sources": []any{map[string]any{"secret": map[string]any{"name": c.Token}}},
+	}}
+}
+
+// mount is what the containers have for a token, nil for none.
+func (c Contract) mount() map[string]any {
+	if c.Token == "" {
+		return nil
+	}
+	return map[string]any{"name": tokenVolume, "mountPath": tokenMount, "readOnly": true}
+}
+
+// put gives a list of things with names the one of a name, or takes it away if that is nil, and reports whether that changed the list. Fields
+// that the API server has set by itself are left.
+func put(in map[string]any, list, name string, want map[string]any) bool {
+	have, _ := in[list].([]any)
+	at := slices.IndexFunc(have, func(each any) bool {
+		one, _ := each.(map[string]any)
+		return one["name"] == name
+	})
+	switch {
+	case want == nil && at < 0, want != nil && at >= 0 && equality.Semantic.DeepDerivative(want, have[at]):
+		return false
+	case want == nil:
+		have = slices.Delete(slices.Clone(have), at, at+1)
+	case at >= 0:
+		have = slices.Clone(have)
+		have[at] = want
+	default:
+		have = append(slices.Clone(have), want)
+	}
+	if len(have) == 0 {
+		delete(in, list)
+	} else {
+		in[list] = have
+	}
+	return true
 }
 
 // values are the variables in their order.
@@ -62,11 +116,11 @@ func Bind(o *unstructured.Unstructured, c Contract) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	return tell(o, values)
+	return tell(o, values, c)
 }
 
 // Unbind takes back what a workload was told, and reports whether that changed it.
-func Unbind(o *unstructured.Unstructured) (bool, error) { return tell(o, nil) }
+func Unbind(o *unstructured.Unstructured) (bool, error) { return tell(o, nil, Contract{}) }
 
 // podSpec is where a kind has the spec of its pods.
 func podSpec(kind string) []string {
@@ -76,19 +130,22 @@ func podSpec(kind string) []string {
 	return []string{"spec", "template", "spec"}
 }
 
-func tell(o *unstructured.Unstructured, values []variable) (bool, error) {
+func tell(o *unstructured.Unstructured, values []variable, c Contract) (bool, error) {
 	path := podSpec(o.GetKind())
 	pod, found, err := unstructured.NestedMap(o.Object, path...)
 	if err != nil || !found {
 		return false, notPodSpeccable{o.GetKind(), ".spec.template.spec"}
 	}
-	changed := false
+	changed := put(pod, "volumes", tokenVolume, c.volume())
 	for _, list := range []string{"initContainers", "containers"} {
 		containers, _ := pod[list].([]any)
 		for _, each := range containers {
 			container, ok := each.(map[string]any)
 			if !ok {
 				continue
+			}
+			if put(container, "volumeMounts", tokenVolume, c.mount()) {
+				changed = true
 			}
 			env, _ := container["env"].([]any)
 			if told(env, values) {

@@ -48,11 +48,14 @@ func policies() []client.Object {
 					MatchConditions:  conditionsCEL,
 					Variables: []admissionregistrationv1.Variable{
 						{Name: "pod", Expression: p.field}, {Name: "overrides", Expression: overridesCEL}, {Name: "told", Expression: toldCEL},
+						{Name: "secret", Expression: secretCEL},
 					},
 					Mutations: []admissionregistrationv1.Mutation{{
 						PatchType: admissionregistrationv1.PatchTypeJSONPatch,
 						JSONPatch: &admissionregistrationv1.JSONPatch{
-							Expression: patchCEL(p.path, "containers") + " + (has(variables.pod.initContainers) ? " + patchCEL(p.path, "initContainers") + " : [])",
+							Expression: patchCEL(p.path, "containers") + " + (has(variables.pod.initContainers) ? " + patchCEL(p.path, "initContainers") + " : [])" +
+								" + (variables.secret == '' ? [] : " + volumeCEL(p.path) + " + " + mountCEL(p.path, "containers") +
+								" + (has(variables.pod.initContainers) ? " + mountCEL(p.path, "initContainers") + " : []))",
 						},
 					}},
 					FailurePolicy:      ptr.To(admissionregistrationv1.Ignore),
@@ -118,6 +121,22 @@ func patchCEL(path, list string) string {
 	return fmt.Sprintf(`variables.pod.%[2]s.transformList(i, c, JSONPatch{op: 'add', path: '%[1]s/%[2]s/' + string(i) + '/env', `+
 		`value: (has(c.env) ? c.env.filter(e, !(e.name in ['%[3]s', '%[4]s', '%[5]s'])) : []) + dyn(variables.told)})`,
 		path, list, sinkVariable, rootsVariable, overridesVariable)
+}
+
+// secretCEL is the Secret that has the token; "" for none.
+const secretCEL = `has(params.status.oidcTokenSecretName) ? string(params.status.oidcTokenSecretName) : ''`
+
+// volumeCEL gives the pods the volume with the token, in place of one that they may have. Literals have values of one type.
+func volumeCEL(path string) string {
+	return fmt.Sprintf(`[JSONPatch{op: 'add', path: '%[1]s/volumes', value: (has(variables.pod.volumes) ? variables.pod.volumes.filter(v, v.name != '%[2]s') : []) + `+
+		`dyn([{'name': dyn('%[2]s'), 'projected': dyn({'sources': [{'secret': {'name': variables.secret}}]})}])}]`, path, tokenVolume)
+}
+
+// mountCEL mounts it in each container of a list.
+func mountCEL(path, list string) string {
+	return fmt.Sprintf(`variables.pod.%[2]s.transformList(i, c, JSONPatch{op: 'add', path: '%[1]s/%[2]s/' + string(i) + '/volumeMounts', `+
+		`value: (has(c.volumeMounts) ? c.volumeMounts.filter(m, m.name != '%[3]s') : []) + dyn([{'name': dyn('%[3]s'), 'mountPath': dyn('%[4]s'), 'readOnly': dyn(true)}])})`,
+		path, list, tokenVolume, tokenMount)
 }
 
 // Install puts the policies into the cluster. An API server older than these policies has none: false then.

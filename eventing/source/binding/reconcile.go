@@ -30,6 +30,7 @@ import (
 	servingv1 "ebb.dev/ebb/crds/serving/v1"
 	sourcesv1 "ebb.dev/ebb/crds/sources/v1"
 	"ebb.dev/ebb/eventing/destination"
+	"ebb.dev/ebb/eventing/identity"
 	"ebb.dev/ebb/eventing/status"
 )
 
@@ -51,6 +52,9 @@ type Reconciler struct {
 	Client   client.Client
 	Resolver *destination.Resolver
 	Exposer  Exposer
+	// Accounts makes as whom workloads send, Tokens proves it; without Accounts there is nobody.
+	Accounts *identity.Accounts
+	Tokens   Tokens
 	Clock    clock.PassiveClock
 	Log      *slog.Logger
 }
@@ -75,6 +79,7 @@ func (r *Reconciler) Setup(m ctrl.Manager) error {
 		c = c.Watches(s.object, handler.EnqueueRequestsFromMapFunc(r.naming(s.kind)), builder.OnlyMetadata,
 			builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, predicate.LabelChangedPredicate{})))
 	}
+	c = r.Accounts.Watch(c, &sourcesv1.SinkBindingList{})
 	return errors.Join(m.Add(manager.RunnableFunc(r.install)), c.Complete(reconcile.Func(r.Reconcile)))
 }
 
@@ -124,6 +129,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		}
 	}
 	in := Input{Binding: &b, Now: r.Clock.Now(), Sink: r.Resolver.Require(ctx, b.Spec.Sink, b.Namespace)}
+	in.Sender = r.Accounts.Settle(ctx, &b)
+	in.Token = r.token(ctx, in)
 	if err := r.Exposer.Subscribers(ctx, in.Sink.Service); err != nil {
 		return ctrl.Result{}, fmt.Errorf("SinkBinding %s: %w", request, err)
 	}
@@ -141,7 +148,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	if err := status.Save(ctx, r.Client, &b, &b.Status, Decide(in)); err != nil {
 		return ctrl.Result{}, err
 	}
-	if in.Sink.Err != nil || in.Err != nil || in.Missing {
+	if in.Sink.Err != nil || in.Err != nil || in.Missing || in.Sender.Err != nil || in.Token.Err != nil {
 		return ctrl.Result{RequeueAfter: lookAgain}, nil
 	}
 	return ctrl.Result{RequeueAfter: settled}, nil
@@ -163,7 +170,7 @@ func (r *Reconciler) tell(ctx context.Context, in *Input) {
 	if in.Err = r.Client.List(ctx, &all, client.InNamespace(in.Binding.Namespace)); in.Err != nil {
 		return
 	}
-	contract := contractOf(in.Binding, in.Sink)
+	contract := contractOf(in.Binding, in.Sink, in.Token)
 	var failed []error
 	for _, o := range found {
 		if first := firstOf(all.Items, in.Binding, o); first != "" {

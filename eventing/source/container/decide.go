@@ -117,7 +117,7 @@ func Decide(in Input) sourcesv1.ContainerSourceStatus {
 	marks := out.Mark(metav1.NewTime(in.Now))
 	out.ObservedGeneration = s.Generation
 	marks.Initialize()
-	out.SinkURI, out.SinkCACerts, out.SinkAudience, out.CloudEventAttributes = nil, nil, nil, nil
+	out.SinkURI, out.SinkCACerts, out.SinkAudience, out.CloudEventAttributes, out.Auth = nil, nil, nil, nil, nil
 	bound := sourcesv1.ContainerSourceConditionSinkBindingReady
 	switch {
 	case in.BindingErr != nil:
@@ -127,6 +127,7 @@ func Decide(in Input) sourcesv1.ContainerSourceStatus {
 	default:
 		b := &in.Binding.Status
 		out.SinkURI, out.SinkCACerts, out.SinkAudience, out.CloudEventAttributes = b.SinkURI, b.SinkCACerts, b.SinkAudience, b.CloudEventAttributes
+		out.Auth = b.Auth.DeepCopy()
 		ready := b.GetCondition(conditions.Ready)
 		if b.ObservedGeneration != in.Binding.Generation || ready == nil {
 			marks.MarkUnknown(bound, "SinkBindingPending", fmt.Sprintf("SinkBinding %s/%s has not been looked at yet", s.Namespace, in.Binding.Name))

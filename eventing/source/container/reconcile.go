@@ -9,6 +9,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -100,7 +101,7 @@ func (r *Reconciler) deployment(ctx context.Context, s *sourcesv1.ContainerSourc
 		}
 		return &have, nil
 	}
-	want, err := DeploymentOf(s, binding.Contract{Sink: *b.Status.SinkURI, Roots: b.Status.SinkCACerts, Overrides: b.Spec.CloudEventOverrides})
+	want, err := DeploymentOf(s, binding.Contract{Sink: *b.Status.SinkURI, Roots: b.Status.SinkCACerts, Overrides: b.Spec.CloudEventOverrides, Token: ptr.Deref(b.Status.OIDCTokenSecretName, "")})
 	switch {
 	case err != nil:
 		return nil, err

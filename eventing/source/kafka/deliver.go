@@ -13,6 +13,9 @@ import (
 	"ebb.dev/ebb/eventing/model"
 )
 
+// retryIdentity is when an attempt is made again that the sender could not prove itself for; it is not counted.
+const retryIdentity = time.Second
+
 // Sender carries an event to a destination once; *send.Sender is one.
 type Sender interface {
 	Send(ctx context.Context, r send.Request) send.Answer
@@ -23,6 +26,7 @@ type delivery struct {
 	sender  Sender
 	sink    model.Destination
 	spec    model.Delivery
+	as      model.Account
 	name    string
 	log     *slog.Logger
 	metrics *Metrics
@@ -57,9 +61,17 @@ func (d *delivery) deliver(ctx context.Context, e *event.Event) error {
 // attempts tries a destination as often as the delivery allows.
 func (d *delivery) attempts(ctx context.Context, e *event.Event, to model.Destination) (answer send.Answer, ok bool) {
 	for failed := 1; ; failed++ {
-		answer = d.sender.Send(ctx, send.Request{Event: e, To: to, Structured: d.spec.Structured, Timeout: d.spec.Timeout})
+		answer = d.sender.Send(ctx, send.Request{Event: e, To: to, As: d.as, Structured: d.spec.Structured, Timeout: d.spec.Timeout})
 		if ctx.Err() != nil {
 			return answer, false
+		}
+		if answer.Unproven {
+			failed-- // it says nothing about the event
+			d.log.Warn("event not sent, who sends is not known to the receiver", "kafkasource", d.name, "sink", to.URL, "answer", answer.Text)
+			if !pause(ctx, retryIdentity) {
+				return answer, false
+			}
+			continue
 		}
 		switch decide.Judge(answer.Status, false) {
 		case decide.Delivered, decide.Replied:
@@ -73,12 +85,20 @@ func (d *delivery) attempts(ctx context.Context, e *event.Event, to model.Destin
 			return answer, false
 		}
 		d.metrics.retried.Inc()
-		wait := time.NewTimer(due.Sub(now))
-		select {
-		case <-wait.C:
-		case <-ctx.Done():
-			wait.Stop()
+		if !pause(ctx, due.Sub(now)) {
 			return answer, false
 		}
+	}
+}
+
+// pause waits; false if the context ended before.
+func pause(ctx context.Context, d time.Duration) bool {
+	wait := time.NewTimer(d)
+	select {
+	case <-wait.C:
+		return true
+	case <-ctx.Done():
+		wait.Stop()
+		return false
 	}
 }

@@ -32,6 +32,8 @@ type Job struct {
 	Converter Converter
 	Sink      model.Destination
 	Delivery  model.Delivery
+	// As is who sends.
+	As model.Account
 }
 
 // group is a source at work.

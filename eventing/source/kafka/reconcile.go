@@ -21,6 +21,7 @@ import (
 	sourcesv1 "ebb.dev/ebb/crds/sources/v1"
 	"ebb.dev/ebb/eventing/broker"
 	"ebb.dev/ebb/eventing/destination"
+	"ebb.dev/ebb/eventing/identity"
 	"ebb.dev/ebb/eventing/kafka/cluster"
 	"ebb.dev/ebb/eventing/kafka/settings"
 	"ebb.dev/ebb/eventing/model"
@@ -58,13 +59,16 @@ type Reconciler struct {
 	Resolver *destination.Resolver
 	Exposer  Exposer
 	Runner   Runs
+	// Accounts makes as whom they send; nil makes nobody.
+	Accounts *identity.Accounts
 	Clock    clock.PassiveClock
 }
 
 // Setup adds the controller to a manager.
 func (r *Reconciler) Setup(m ctrl.Manager) error {
-	return ctrl.NewControllerManagedBy(m).Named("kafkasource").For(&sourcesv1.KafkaSource{}).
-		WithOptions(controller.Options{MaxConcurrentReconciles: concurrency}).Complete(reconcile.Func(r.Reconcile))
+	b := ctrl.NewControllerManagedBy(m).Named("kafkasource").For(&sourcesv1.KafkaSource{}).
+		WithOptions(controller.Options{MaxConcurrentReconciles: concurrency})
+	return r.Accounts.Watch(b, &sourcesv1.KafkaSourceList{}).Complete(reconcile.Func(r.Reconcile))
 }
 
 // Reconcile reconciles one KafkaSource.
@@ -80,7 +84,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	marks := now.Mark(metav1.NewTime(r.Clock.Now()))
 	now.ObservedGeneration = k.Generation
 	marks.Initialize()
-	marks.MarkTrueWithReason(sourcesv1.KafkaSourceConditionOIDCIdentityCreated, "AuthenticationDisabled", "")
+	sender := r.Accounts.Settle(ctx, &k)
+	sender.State(marks, sourcesv1.KafkaSourceConditionOIDCIdentityCreated, &now.Auth)
 	now.Selector = "eventing.knative.dev/source=kafka-source-controller,eventing.knative.dev/sourceName=" + k.Name
 	now.Consumers = 0
 	sink := r.Resolver.Require(ctx, k.Spec.Sink, k.Namespace)
@@ -97,7 +102,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		return ctrl.Result{}, fmt.Errorf("KafkaSource %s: %w", request, err)
 	}
 	again := settled
-	state, reason, err := r.run(ctx, &k, sink, letters)
+	if sender.Err != nil {
+		again = lookAgain
+	}
+	state, reason, err := r.run(ctx, &k, sink, letters, sender.Account)
 	now.Consumers = int32(state.Consumers)
 	switch {
 	case sink.Err != nil:
@@ -132,7 +140,7 @@ func converterOf(k *sourcesv1.KafkaSource) Converter {
 }
 
 // run starts a source, or stops it where it has no sink, and says why it does not read.
-func (r *Reconciler) run(ctx context.Context, k *sourcesv1.KafkaSource, sink, letters destination.Found) (state State, reason string, err error) {
+func (r *Reconciler) run(ctx context.Context, k *sourcesv1.KafkaSource, sink, letters destination.Found, as model.Account) (state State, reason string, err error) {
 	id := client.ObjectKeyFromObject(k).String()
 	if sink.Err != nil {
 		r.Runner.Remove(id)
@@ -143,6 +151,7 @@ func (r *Reconciler) run(ctx context.Context, k *sourcesv1.KafkaSource, sink, le
 		r.Runner.Remove(id)
 		return State{}, reason, err
 	}
+	job.As = as
 	if state, err = r.Runner.Set(ctx, job); err == nil {
 		err = state.Err
 	}

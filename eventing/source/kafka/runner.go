@@ -62,7 +62,7 @@ func (r *Runner) Set(ctx context.Context, job Job) (State, error) {
 	s.stop()
 	ctx, cancel := context.WithTimeout(ctx, startWithin)
 	defer cancel()
-	d := &delivery{sender: r.sender, sink: job.Sink, spec: job.Delivery, name: job.ID, log: r.log, metrics: r.metrics}
+	d := &delivery{sender: r.sender, sink: job.Sink, spec: job.Delivery, as: job.As, name: job.ID, log: r.log, metrics: r.metrics}
 	run, err := start(ctx, job, d, r.log)
 	if err != nil {
 		return State{}, err

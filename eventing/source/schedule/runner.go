@@ -11,6 +11,7 @@ import (
 	"k8s.io/utils/clock"
 
 	cron "ebb.dev/ebb/crds/sources/schedule"
+	"ebb.dev/ebb/eventing/model"
 )
 
 // Job is what is sent, where and when. It is not changed after it was handed over.
@@ -21,12 +22,13 @@ type Job struct {
 	Expression, Zone string
 	// Event is sent with an id and a time of its own each time.
 	Event event.Event
-	// Sink is an absolute URL.
-	Sink string
+	// Sink is where it is sent, As who sends.
+	Sink model.Destination
+	As   model.Account
 }
 
-// Send sends an event and returns once the sink has accepted it.
-type Send func(ctx context.Context, sink string, e event.Event) error
+// Send sends an event of a job and returns once its sink has accepted it.
+type Send func(ctx context.Context, job Job, e event.Event) error
 
 const (
 	// firstRetry doubles with each attempt up to lastRetry.
@@ -76,7 +78,7 @@ func (r *Runner) Set(job Job) {
 }
 
 func same(a, b Job) bool {
-	return a.Expression == b.Expression && a.Zone == b.Zone && a.Sink == b.Sink && a.Event.String() == b.Event.String()
+	return a.Expression == b.Expression && a.Zone == b.Zone && a.Sink == b.Sink && a.As == b.As && a.Event.String() == b.Event.String()
 }
 
 // Remove ends a job.
@@ -138,15 +140,15 @@ func (r *Runner) fire(ctx context.Context, job Job, times *cron.Schedule, due ti
 		until = due.Add(time.Minute)
 	}
 	for delay := firstRetry; ; delay = min(2*delay, lastRetry) {
-		err := r.send(ctx, job.Sink, e)
+		err := r.send(ctx, job, e)
 		if err == nil || ctx.Err() != nil {
 			return
 		}
 		if !r.clock.Now().Add(delay).Before(until) {
-			r.log.Error("scheduled event not sent: the next one is due", "job", job.ID, "sink", job.Sink, "due", due, "error", err)
+			r.log.Error("scheduled event not sent: the next one is due", "job", job.ID, "sink", job.Sink.URL, "due", due, "error", err)
 			return
 		}
-		r.log.Warn("scheduled event not accepted yet", "job", job.ID, "sink", job.Sink, "due", due, "again", delay, "error", err)
+		r.log.Warn("scheduled event not accepted yet", "job", job.ID, "sink", job.Sink.URL, "due", due, "again", delay, "error", err)
 		timer := r.clock.NewTimer(delay)
 		select {
 		case <-ctx.Done():

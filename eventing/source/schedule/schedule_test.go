@@ -9,6 +9,8 @@ import (
 
 	"github.com/cloudevents/sdk-go/v2/event"
 	testclock "k8s.io/utils/clock/testing"
+
+	"ebb.dev/ebb/eventing/model"
 )
 
 // Whatever admission takes is sent: the runner reads schedules as crds/sources/schedule does.
@@ -32,11 +34,11 @@ func TestAnEventIsSentAtTheFirstTimeAfter(t *testing.T) {
 	for _, tt := range tests {
 		clock := testclock.NewFakeClock(at(tt.after))
 		sent := make(chan event.Event, 1)
-		r := NewRunner(t.Context(), func(_ context.Context, _ string, e event.Event) error {
+		r := NewRunner(t.Context(), func(_ context.Context, _ Job, e event.Event) error {
 			sent <- e
 			return nil
 		}, clock, slog.New(slog.DiscardHandler))
-		r.Set(Job{ID: "j", Expression: tt.expression, Zone: tt.zone, Event: event.New(), Sink: "http://sink"})
+		r.Set(Job{ID: "j", Expression: tt.expression, Zone: tt.zone, Event: event.New(), Sink: model.Destination{URL: "http://sink"}})
 		step(clock, at(tt.want).Sub(at(tt.after)))
 		if got := (<-sent).Time(); !got.Equal(at(tt.want)) {
 			t.Errorf("%q %q after %s: %s, want %s", tt.expression, tt.zone, tt.after, got, tt.want)
@@ -57,7 +59,7 @@ func TestATimeHasOneEventHoweverOftenItIsSent(t *testing.T) {
 	clock := testclock.NewFakeClock(time.Date(2026, 11, 21, 8, 0, 30, 0, time.UTC))
 	sent := make(chan event.Event)
 	answers := make(chan error)
-	r := NewRunner(t.Context(), func(ctx context.Context, _ string, e event.Event) error {
+	r := NewRunner(t.Context(), func(ctx context.Context, _ Job, e event.Event) error {
 		sent <- e
 		return <-answers
 	}, clock, slog.New(slog.DiscardHandler))
@@ -65,7 +67,7 @@ func TestATimeHasOneEventHoweverOftenItIsSent(t *testing.T) {
 	e := event.New()
 	e.SetType("tick")
 	e.SetSource("/cron")
-	r.Set(Job{ID: "j", Expression: "* * * * *", Event: e, Sink: "http://sink"})
+	r.Set(Job{ID: "j", Expression: "* * * * *", Event: e, Sink: model.Destination{URL: "http://sink"}})
 	step(clock, 30*time.Second)
 	first := <-sent
 	answers <- errors.New("busy")

@@ -19,6 +19,7 @@ import (
 	cron "ebb.dev/ebb/crds/sources/schedule"
 	sourcesv1 "ebb.dev/ebb/crds/sources/v1"
 	"ebb.dev/ebb/eventing/destination"
+	"ebb.dev/ebb/eventing/identity"
 	"ebb.dev/ebb/eventing/source/schedule"
 	"ebb.dev/ebb/eventing/status"
 )
@@ -46,14 +47,18 @@ type Reconciler struct {
 	Resolver *destination.Resolver
 	Exposer  Exposer
 	Runner   Runner
+	// Accounts makes as whom they send; nil makes nobody.
+	Accounts *identity.Accounts
 	Clock    clock.PassiveClock
 }
 
 // Setup adds the controllers to a manager.
 func (r *Reconciler) Setup(m ctrl.Manager) error {
+	pings := ctrl.NewControllerManagedBy(m).Named("pingsource").For(&sourcesv1.PingSource{})
+	crons := ctrl.NewControllerManagedBy(m).Named("cronjobsource").For(&sourcesv1.CronJobSource{})
 	return errors.Join(
-		ctrl.NewControllerManagedBy(m).Named("pingsource").For(&sourcesv1.PingSource{}).Complete(reconcile.Func(r.ping)),
-		ctrl.NewControllerManagedBy(m).Named("cronjobsource").For(&sourcesv1.CronJobSource{}).Complete(reconcile.Func(r.cron)),
+		r.Accounts.Watch(pings, &sourcesv1.PingSourceList{}).Complete(reconcile.Func(r.ping)),
+		r.Accounts.Watch(crons, &sourcesv1.CronJobSourceList{}).Complete(reconcile.Func(r.cron)),
 	)
 }
 
@@ -122,7 +127,8 @@ func (r *Reconciler) gone(ctx context.Context, request ctrl.Request, object clie
 func (r *Reconciler) run(ctx context.Context, id string, t timer) (ctrl.Result, error) {
 	t.status.ObservedGeneration = t.object.GetGeneration()
 	t.marks.Initialize()
-	t.marks.MarkTrueWithReason(t.account, "AuthenticationDisabled", "")
+	sender := r.Accounts.Settle(ctx, t.object)
+	sender.State(t.marks, t.account, &t.status.Auth)
 	t.status.SinkURI, t.status.SinkCACerts, t.status.SinkAudience, t.status.CloudEventAttributes = nil, nil, nil, nil
 	if t.err == nil {
 		t.err = readable(t.expression, t.zone)
@@ -146,11 +152,14 @@ func (r *Reconciler) run(ctx context.Context, id string, t timer) (ctrl.Result, 
 	if err := r.Exposer.Subscriber(ctx, found.Service); err != nil {
 		return ctrl.Result{}, err
 	}
-	r.Runner.Set(schedule.Job{ID: id, Expression: t.expression, Zone: t.zone, Event: t.event, Sink: found.URL})
+	r.Runner.Set(schedule.Job{ID: id, Expression: t.expression, Zone: t.zone, Event: t.event, Sink: found.Destination(), As: sender.Account})
 	t.status.SinkURI, t.status.SinkCACerts, t.status.SinkAudience = &found.URL, found.CACerts, found.Audience
 	t.status.CloudEventAttributes = []duck.CloudEventAttributes{{Type: t.event.Type(), Source: t.event.Source()}}
 	t.marks.MarkTrue(t.provided)
 	t.marks.MarkTrue(t.deployed)
+	if sender.Err != nil {
+		return ctrl.Result{RequeueAfter: lookAgain}, nil
+	}
 	return ctrl.Result{RequeueAfter: settled}, nil
 }
 

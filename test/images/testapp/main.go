@@ -8,6 +8,8 @@
 //	/stream?n=&ms=  n lines, ms apart      /max            most requests at once so far (?reset)
 //	/crash?code= ends the process          /bloat?mb=      holds that much memory
 //	/health      200, or 503 before READY_DELAY is over
+//	/event?append=&type=&source=&only=  answers a CloudEvent with it: more data, another type; with no event if its type is not only's;
+//	       reply= names an extension that gets what correlationid says
 //
 // gRPC: ebb.test.Echo/Unary and /Stream on google.protobuf.BytesValue, and the health service.
 // START_DELAY waits before listening, FAIL=code ends at once, TERM_MODE=finish (default), abort or ignore says what SIGTERM does.
@@ -108,6 +110,7 @@ func (a *app) handler() http.Handler {
 	mux.HandleFunc("/sleep", sleep)
 	mux.HandleFunc("/echo", echo)
 	mux.HandleFunc("/digest", digest)
+	mux.HandleFunc("/event", event)
 	mux.HandleFunc("/status", func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(query(r, "code", http.StatusOK)) })
 	mux.HandleFunc("/stream", stream)
 	mux.HandleFunc("/crash", func(_ http.ResponseWriter, r *http.Request) { os.Exit(query(r, "code", 1)) })
@@ -177,6 +180,31 @@ func echo(w http.ResponseWriter, r *http.Request) {
 		"method": r.Method, "path": r.URL.Path, "query": r.URL.RawQuery, "host": r.Host, "proto": r.Proto, "headers": r.Header,
 		"body": string(body), "hostname": host, "pid": os.Getpid(),
 	})
+}
+
+// event answers an event in binary mode with what the query makes of it.
+func event(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	if only := q.Get("only"); only != "" && only != r.Header.Get("Ce-Type") {
+		return
+	}
+	for name, values := range r.Header {
+		if strings.HasPrefix(name, "Ce-") || name == "Content-Type" {
+			w.Header()[name] = values
+		}
+	}
+	if kind := q.Get("type"); kind != "" {
+		w.Header().Set("Ce-Type", kind)
+	}
+	if source := q.Get("source"); source != "" {
+		w.Header().Set("Ce-Source", source)
+	}
+	if reply := q.Get("reply"); reply != "" {
+		w.Header().Set("Ce-"+reply, r.Header.Get("Ce-Correlationid"))
+	}
+	if _, err := io.Copy(w, r.Body); err == nil {
+		fmt.Fprint(w, q.Get("append"))
+	}
 }
 
 func digest(w http.ResponseWriter, r *http.Request) {

@@ -66,6 +66,23 @@ func TestThePathsAnswerAsDescribed(t *testing.T) {
 	}
 }
 
+func TestEventsAreAnsweredAsTheQuerySays(t *testing.T) {
+	s := newServer(t)
+	for query, want := range map[string]string{
+		"?append=+two&type=c": "200 one two type c", "?only=a": "200 one type a", "?only=b": "200  type ",
+	} {
+		request, err := http.NewRequest(http.MethodPost, s.URL+"/event"+query, strings.NewReader("one"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Ce-Type", "a")
+		resp, err := http.DefaultClient.Do(request)
+		if got := body(t, resp, err); got+" type "+resp.Header.Get("Ce-Type") != want {
+			t.Errorf("%s: %q of type %q, want %s", query, got, resp.Header.Get("Ce-Type"), want)
+		}
+	}
+}
+
 func TestStreamsEcho(t *testing.T) {
 	s := newServer(t)
 	host := strings.TrimPrefix(s.URL, "http://")
