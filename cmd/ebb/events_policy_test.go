@@ -16,11 +16,13 @@ import (
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"ebb.dev/ebb/cmd/ebb/broker"
 	"ebb.dev/ebb/crds/duck"
 	"ebb.dev/ebb/crds/eventing"
 	eventingv1 "ebb.dev/ebb/crds/eventing/v1"
 	eventingv1alpha1 "ebb.dev/ebb/crds/eventing/v1alpha1"
 	flowsv1 "ebb.dev/ebb/crds/flows/v1"
+	messagingv1 "ebb.dev/ebb/crds/messaging/v1"
 	sourcesv1 "ebb.dev/ebb/crds/sources/v1"
 	"ebb.dev/ebb/test/apiserver"
 )
@@ -187,6 +189,11 @@ func (b *bounded) accounts() []string {
 func TestNobodySendsPastAnEventPolicyByATriggerOrASource(t *testing.T) {
 	b := bound(t)
 	b.start()
+	apiserver.Eventually(t, "all Triggers read", func(context.Context) bool {
+		var triggers []broker.TriggerState
+		b.must(&triggers, "triggers", "-A")
+		return len(triggers) == 3
+	})
 	b.takes("1", "letter", false)
 	b.gets("1")
 	if got := b.accounts(); len(got) > 0 || b.forward.Status.Auth != nil {
@@ -295,6 +302,12 @@ func TestTheStepsOfASequenceSendToItsOwnChannelsWhateverPoliciesSay(t *testing.T
 	apiserver.Eventually(t, "the Sequence is ready, sends as its Subscriptions, and says which policy applies", func(ctx context.Context) bool {
 		return b.api.Get(ctx, client.ObjectKeyFromObject(s), s) == nil && s.Status.Address != nil && s.Status.Address.Audience != nil &&
 			s.Status.Auth != nil && len(s.Status.Auth.ServiceAccountNames) == 2 && len(s.Status.Policies) == 1
+	})
+	apiserver.Eventually(t, "its Subscriptions read", func(ctx context.Context) bool {
+		var all messagingv1.SubscriptionList
+		return b.api.List(ctx, &all) == nil && len(all.Items) == 2 && !slices.ContainsFunc(all.Items, func(s messagingv1.Subscription) bool {
+			return !s.Status.GetCondition(messagingv1.SubscriptionConditionAddedToChannel).IsTrue()
+		})
 	})
 	const host = "s-kn-sequence-%d-kn-channel.default.svc.cluster.local"
 	first := target{fmt.Sprintf(host, 0), "/", *s.Status.Address.Audience}

@@ -299,8 +299,33 @@ spec: {broker: b, subscriber: {ref: {apiVersion: v1, kind: Service, name: event-
 			t.Errorf("%s: %d, want %d", tt.name, code, tt.want)
 		}
 	}
-	s.apply("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: cart, labels: {app: cart}}\n")
-	s.says(30*time.Second, "type: order.made", "type: dev.knative.apiserver.ref.add")
+	// A source sends as itself, and has to be named like anybody.
+	cart := func(name string) {
+		s.apply("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: " + name + ", labels: {app: cart}}\n")
+	}
+	cart("refused")
+	eventually(t, 20*time.Second, "the source to be refused", func() error {
+		out, err := shared.ebb("logs", "broker")
+		for line := range strings.Lines(out) {
+			if strings.Contains(line, "event given up") && strings.Contains(line, s.name+"/changes") {
+				return nil
+			}
+		}
+		return fmt.Errorf("%v: the broker's log says nothing of %s/changes", err, s.name)
+	})
+	s.apply(`apiVersion: eventing.knative.dev/v1alpha1
+kind: EventPolicy
+metadata: {name: changes}
+spec:
+  to: [{ref: {apiVersion: eventing.knative.dev/v1, kind: Broker, name: b}}]
+  from: [{ref: {apiVersion: sources.knative.dev/v1, kind: ApiServerSource, name: changes, namespace: ` + s.name + `}}]
+`)
+	s.must("wait", "eventpolicy/changes", "--for=condition=Ready", "--timeout=30s")
+	cart("named")
+	s.says(30*time.Second, "type: order.made", "type: dev.knative.apiserver.ref.add", `configmaps/named`)
+	if out, _ := s.try("logs", "-l", "app=event-display", "--tail=-1"); strings.Contains(out, "configmaps/refused") {
+		t.Errorf("the Broker took an event of a source that no policy named:\n%s", out)
+	}
 }
 
 // bearer sends a token along.
