@@ -99,13 +99,25 @@ func newMachine(t *testing.T) *machine {
 	}
 	m.state = dir
 	t.Cleanup(func() {
-		m.ebb("down", "--purge")
 		if t.Failed() {
-			return
+			m.said()
 		}
+		m.ebb("down", "--purge")
 		os.RemoveAll(dir)
 	})
 	return m
+}
+
+// said logs how the logs of what runs the node end.
+func (m *machine) said() {
+	const most = 8 << 10
+	for _, name := range []string{"kubernetes", "containerd", "supervisor"} {
+		log, err := os.ReadFile(filepath.Join(m.state, "logs", name+".log"))
+		if err != nil {
+			continue
+		}
+		m.t.Logf("%s said, in the end:\n%s", name, log[max(len(log)-most, 0):])
+	}
 }
 
 // command is a program in the machine's network.
