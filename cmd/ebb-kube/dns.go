@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 
 	"github.com/coredns/caddy"
 	"github.com/coredns/coredns/core/dnsserver"
@@ -22,12 +23,28 @@ import (
 // giveLoggerBack is a directive of our own that runs behind kubernetes: that plugin takes the logger of the whole process for itself.
 const giveLoggerBack = "givelogger"
 
+// loggerBack is closed once that has been done.
+var loggerBack = make(chan struct{})
+
 func init() {
 	dnsserver.Directives = append(dnsserver.Directives, giveLoggerBack)
+	given := sync.OnceFunc(func() { close(loggerBack) })
 	caddy.RegisterPlugin(giveLoggerBack, caddy.Plugin{ServerType: "dns", Action: func(*caddy.Controller) error {
 		klog.ClearLogger()
+		given()
 		return nil
 	}})
+}
+
+// afterLogger runs what sends the standard logger through klog, as kube-proxy does: not before CoreDNS sends klog through the standard logger
+// no more. With both, whoever logs first waits for itself, and soon everybody for them.
+func afterLogger(ctx context.Context, run func(context.Context) error) error {
+	select {
+	case <-loggerBack:
+		return run(ctx)
+	case <-ctx.Done():
+		return nil
+	}
 }
 
 // runDNS answers the names of Services until ctx ends.

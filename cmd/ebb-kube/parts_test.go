@@ -161,3 +161,21 @@ func TestOnlyAFewPodsStartAtATimeAndOthersAreNotHeldUp(t *testing.T) {
 		<-done
 	}
 }
+
+// CoreDNS and kube-proxy each turn the process's logging round, and with both at once nobody ever logs again.
+func TestWhatTakesTheStandardLoggerWaitsForCoreDNS(t *testing.T) {
+	before := loggerBack
+	loggerBack = make(chan struct{})
+	t.Cleanup(func() { loggerBack = before })
+	ran := make(chan error, 1)
+	run := func(context.Context) error { ran <- nil; return io.EOF }
+	ended, end := context.WithCancel(t.Context())
+	end()
+	if err := afterLogger(ended, run); err != nil || len(ran) > 0 {
+		t.Errorf("it runs although nobody gave the logger back: %v", err)
+	}
+	close(loggerBack)
+	if err := afterLogger(t.Context(), run); err != io.EOF || len(ran) != 1 {
+		t.Errorf("it does not run: %v", err)
+	}
+}

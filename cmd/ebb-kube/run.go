@@ -75,7 +75,12 @@ func clients(cfg *Config) []component {
 		cs = append(cs, component{"kubelet", func(ctx context.Context) error { return runKubelet(ctx, c) }})
 	}
 	if c := cfg.Proxy; c != nil {
-		cs = append(cs, component{"kube-proxy", func(ctx context.Context) error { return runProxy(ctx, c) }})
+		proxy := func(ctx context.Context) error { return runProxy(ctx, c) }
+		if cfg.DNS != nil {
+			run := proxy
+			proxy = func(ctx context.Context) error { return afterLogger(ctx, run) }
+		}
+		cs = append(cs, component{"kube-proxy", proxy})
 	}
 	if c := cfg.DNS; c != nil {
 		cs = append(cs, component{"dns", func(ctx context.Context) error { return runDNS(ctx, c) }})
