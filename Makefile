@@ -50,8 +50,9 @@ bench: build ## Measure side by side, as ratios; writes docs/bench/.
 	$(GO_BUILD) -o $(BIN)/ebb-bench ./test/bench/cmd/ebb-bench && $(BIN)/ebb-bench --out docs/bench
 
 .PHONY: bench-events
+bench-events: SECTIONS ?= events,backlog
 bench-events: build ## Measure the event broker beside JetStream, Envoy alone and Kafka; writes docs/bench/events/ (QUICK=1 for a look).
-	$(GO_BUILD) -o $(BIN)/ebb-bench ./test/bench/cmd/ebb-bench && $(BIN)/ebb-bench --apart --only $(or $(SECTIONS),events,backlog) --node light --out docs/bench/events $(if $(QUICK),--quick)
+	$(GO_BUILD) -o $(BIN)/ebb-bench ./test/bench/cmd/ebb-bench && $(BIN)/ebb-bench --apart --only $(SECTIONS) --node light --out docs/bench/events $(if $(QUICK),--quick)
 
 .PHONY: fuzz
 fuzz: ## Every fuzz target for half a minute.
