@@ -13,6 +13,7 @@ import (
 	eventingv1 "ebb.dev/ebb/crds/eventing/v1"
 	networking "ebb.dev/ebb/crds/networking/v1alpha1"
 	servingv1 "ebb.dev/ebb/crds/serving/v1"
+	"ebb.dev/ebb/eventing/enqueue"
 	"ebb.dev/ebb/eventing/exposure"
 )
 
@@ -72,40 +73,15 @@ func (r *Reconciler) brokers(ctx context.Context, o client.Object) []ctrl.Reques
 	if o.GetNamespace() != exposure.Namespace || o.GetName() != exposure.BrokerIngress {
 		return nil
 	}
-	var list eventingv1.BrokerList
-	if err := r.Client.List(ctx, &list); err != nil {
-		return nil
-	}
-	out := make([]ctrl.Request, 0, len(list.Items))
-	for i := range list.Items {
-		out = append(out, ctrl.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])})
-	}
-	return out
+	return enqueue.All(ctx, r.Client, &eventingv1.BrokerList{})
 }
 
 // configured are the Brokers of class Kafka that name a ConfigMap.
 func (r *Reconciler) configured(ctx context.Context, o client.Object) []ctrl.Request {
-	var list eventingv1.BrokerList
-	if err := r.Client.List(ctx, &list); err != nil {
-		return nil
-	}
-	var out []ctrl.Request
-	for i := range list.Items {
-		if b := &list.Items[i]; InKafka(b) && ConfigOf(b) == client.ObjectKeyFromObject(o) {
-			out = append(out, ctrl.Request{NamespacedName: client.ObjectKeyFromObject(b)})
-		}
-	}
-	return out
+	name := client.ObjectKeyFromObject(o)
+	return enqueue.Those(ctx, r.Client, &eventingv1.BrokerList{}, func(b *eventingv1.Broker) bool { return InKafka(b) && ConfigOf(b) == name })
 }
 
 func (r *Reconciler) triggers(ctx context.Context, index, value string) []ctrl.Request {
-	var list eventingv1.TriggerList
-	if err := r.Client.List(ctx, &list, client.MatchingFields{index: value}); err != nil {
-		return nil
-	}
-	out := make([]ctrl.Request, 0, len(list.Items))
-	for i := range list.Items {
-		out = append(out, ctrl.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])})
-	}
-	return out
+	return enqueue.All(ctx, r.Client, &eventingv1.TriggerList{}, client.MatchingFields{index: value})
 }

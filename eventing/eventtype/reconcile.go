@@ -26,6 +26,7 @@ import (
 	messagingv1 "ebb.dev/ebb/crds/messaging/v1"
 	sourcesv1 "ebb.dev/ebb/crds/sources/v1"
 	"ebb.dev/ebb/eventing/destination"
+	"ebb.dev/ebb/eventing/enqueue"
 	"ebb.dev/ebb/eventing/status"
 )
 
@@ -76,17 +77,10 @@ func (r *Reconciler) referring(ctx context.Context, o client.Object) []ctrl.Requ
 	if err != nil {
 		return nil
 	}
-	var list eventingv1beta3.EventTypeList
-	if err := r.Client.List(ctx, &list, client.InNamespace(o.GetNamespace())); err != nil {
-		return nil
-	}
-	var out []ctrl.Request
-	for i := range list.Items {
-		if ref := list.Items[i].Spec.Reference; ref != nil && ref.Kind == kind.Kind && ref.Name == o.GetName() {
-			out = append(out, ctrl.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])})
-		}
-	}
-	return out
+	return enqueue.Those(ctx, r.Client, &eventingv1beta3.EventTypeList{}, func(t *eventingv1beta3.EventType) bool {
+		ref := t.Spec.Reference
+		return ref != nil && ref.Kind == kind.Kind && ref.Name == o.GetName()
+	}, client.InNamespace(o.GetNamespace()))
 }
 
 // EventType reconciles one EventType.

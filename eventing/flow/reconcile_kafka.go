@@ -10,6 +10,7 @@ import (
 
 	messagingv1beta1 "ebb.dev/ebb/crds/messaging/v1beta1"
 	"ebb.dev/ebb/eventing/broker"
+	"ebb.dev/ebb/eventing/enqueue"
 	"ebb.dev/ebb/eventing/handed"
 	"ebb.dev/ebb/eventing/log/placed"
 	"ebb.dev/ebb/eventing/status"
@@ -62,13 +63,5 @@ func (r *Reconciler) kafkaConfigured(ctx context.Context, o client.Object) []ctr
 	if client.ObjectKeyFromObject(o) != KafkaConfig {
 		return nil
 	}
-	var list messagingv1beta1.KafkaChannelList
-	if err := r.Client.List(ctx, &list); err != nil {
-		return nil
-	}
-	out := make([]ctrl.Request, 0, len(list.Items))
-	for i := range list.Items {
-		out = append(out, ctrl.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])})
-	}
-	return out
+	return enqueue.All(ctx, r.Client, &messagingv1beta1.KafkaChannelList{})
 }

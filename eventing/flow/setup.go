@@ -23,6 +23,7 @@ import (
 	messagingv1beta1 "ebb.dev/ebb/crds/messaging/v1beta1"
 	networking "ebb.dev/ebb/crds/networking/v1alpha1"
 	servingv1 "ebb.dev/ebb/crds/serving/v1"
+	"ebb.dev/ebb/eventing/enqueue"
 )
 
 // options are those of all controllers here: so many objects of a kind are reconciled at once.
@@ -174,13 +175,7 @@ func (r *Reconciler) concerned(kind schema.GroupKind) handler.MapFunc {
 		}
 		var out []ctrl.Request
 		for _, f := range fields {
-			var list messagingv1.SubscriptionList
-			if err := r.Client.List(ctx, &list, f); err != nil {
-				continue
-			}
-			for i := range list.Items {
-				out = append(out, ctrl.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])})
-			}
+			out = append(out, enqueue.All(ctx, r.Client, &messagingv1.SubscriptionList{}, f)...)
 		}
 		return out
 	}

@@ -6,20 +6,16 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
-	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
-	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
-	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"ebb.dev/ebb/crds/config"
+	"ebb.dev/ebb/eventing/enqueue"
 	"ebb.dev/ebb/eventing/model"
 )
 
@@ -126,24 +122,5 @@ func (a *Accounts) Watch(b *builder.Builder, list client.ObjectList) *builder.Bu
 		return b
 	}
 	b = b.Owns(&corev1.ServiceAccount{}, builder.WithPredicates(predicate.Funcs{CreateFunc: func(event.CreateEvent) bool { return false }}))
-	if a.Changes == nil {
-		return b
-	}
-	return b.WatchesRawSource(source.Channel(a.Changes(), handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, _ client.Object) []ctrl.Request {
-		return listed(ctx, a.Client, list)
-	})))
-}
-
-// listed are requests for all objects of a list.
-func listed(ctx context.Context, c client.Reader, kind client.ObjectList) []ctrl.Request {
-	list := kind.DeepCopyObject().(client.ObjectList)
-	if err := c.List(ctx, list); err != nil {
-		return nil
-	}
-	var out []ctrl.Request
-	_ = meta.EachListItem(list, func(o runtime.Object) error {
-		out = append(out, ctrl.Request{NamespacedName: client.ObjectKeyFromObject(o.(client.Object))})
-		return nil
-	})
-	return out
+	return enqueue.OnChange(b, a.Changes, a.Client, list)
 }

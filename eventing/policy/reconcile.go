@@ -18,7 +18,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
-	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"ebb.dev/ebb/crds/config"
 	"ebb.dev/ebb/crds/duck"
@@ -28,6 +27,7 @@ import (
 	messagingv1 "ebb.dev/ebb/crds/messaging/v1"
 	sourcesv1 "ebb.dev/ebb/crds/sources/v1"
 	"ebb.dev/ebb/eventing/destination"
+	"ebb.dev/ebb/eventing/enqueue"
 	"ebb.dev/ebb/eventing/model"
 	"ebb.dev/ebb/eventing/status"
 )
@@ -59,11 +59,7 @@ func (r *Reconciler) Setup(m ctrl.Manager) error {
 		}
 		b = b.Watches(sender, handler.EnqueueRequestsFromMapFunc(r.naming(kind.GroupKind())))
 	}
-	if r.Changes != nil {
-		b = b.WatchesRawSource(source.Channel(r.Changes(), handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, _ client.Object) []ctrl.Request {
-			return listed(ctx, r.Client, &eventingv1alpha1.EventPolicyList{})
-		})))
-	}
+	b = enqueue.OnChange(b, r.Changes, r.Client, &eventingv1alpha1.EventPolicyList{})
 	return b.Complete(reconcile.Func(r.Reconcile))
 }
 
@@ -76,21 +72,12 @@ var senders = []client.Object{
 // naming are the EventPolicies that name an object of a kind.
 func (r *Reconciler) naming(kind schema.GroupKind) handler.MapFunc {
 	return func(ctx context.Context, o client.Object) []ctrl.Request {
-		var list eventingv1alpha1.EventPolicyList
-		if err := r.Client.List(ctx, &list); err != nil {
-			return nil
-		}
-		var out []ctrl.Request
-		for i := range list.Items {
-			p := &list.Items[i]
-			if slices.ContainsFunc(p.Spec.From, func(from eventingv1alpha1.EventPolicySpecFrom) bool {
+		return enqueue.Those(ctx, r.Client, &eventingv1alpha1.EventPolicyList{}, func(p *eventingv1alpha1.EventPolicy) bool {
+			return slices.ContainsFunc(p.Spec.From, func(from eventingv1alpha1.EventPolicySpecFrom) bool {
 				ref := from.Ref
 				return ref != nil && same(ref.APIVersion, ref.Kind, kind) && ref.Name == o.GetName() && cmp.Or(ref.Namespace, p.Namespace) == o.GetNamespace()
-			}) {
-				out = append(out, ctrl.Request{NamespacedName: client.ObjectKeyFromObject(p)})
-			}
-		}
-		return out
+			})
+		})
 	}
 }
 

@@ -30,6 +30,7 @@ import (
 	servingv1 "ebb.dev/ebb/crds/serving/v1"
 	sourcesv1 "ebb.dev/ebb/crds/sources/v1"
 	"ebb.dev/ebb/eventing/destination"
+	"ebb.dev/ebb/eventing/enqueue"
 	"ebb.dev/ebb/eventing/identity"
 	"ebb.dev/ebb/eventing/status"
 )
@@ -97,18 +98,9 @@ func (r *Reconciler) install(ctx context.Context) error {
 // naming are the SinkBindings that name an object of a kind.
 func (r *Reconciler) naming(kind schema.GroupKind) handler.MapFunc {
 	return func(ctx context.Context, o client.Object) []ctrl.Request {
-		var list sourcesv1.SinkBindingList
-		if err := r.Client.List(ctx, &list, client.InNamespace(o.GetNamespace())); err != nil {
-			return nil
-		}
-		var out []ctrl.Request
-		for i := range list.Items {
-			s := list.Items[i].Spec.Subject
-			if kindOf(s).GroupKind() == kind && names(s, o.GetName(), o.GetLabels()) {
-				out = append(out, ctrl.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])})
-			}
-		}
-		return out
+		return enqueue.Those(ctx, r.Client, &sourcesv1.SinkBindingList{}, func(b *sourcesv1.SinkBinding) bool {
+			return kindOf(b.Spec.Subject).GroupKind() == kind && names(b.Spec.Subject, o.GetName(), o.GetLabels())
+		}, client.InNamespace(o.GetNamespace()))
 	}
 }
 
