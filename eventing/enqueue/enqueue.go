@@ -5,6 +5,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -32,6 +33,16 @@ func Those[T client.Object](ctx context.Context, c client.Reader, kind client.Ob
 		return nil
 	})
 	return out
+}
+
+// OfNamed looks at all objects of a kind again when the one of a name has changed. kind is an empty list.
+func OfNamed(name types.NamespacedName, c client.Reader, kind client.ObjectList) handler.EventHandler {
+	return handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, o client.Object) []ctrl.Request {
+		if client.ObjectKeyFromObject(o) != name {
+			return nil
+		}
+		return All(ctx, c, kind)
+	})
 }
 
 // OnChange has a controller look at all objects of its kind again whenever something is told by changes, which makes a channel for one listener;

@@ -1,6 +1,7 @@
 package exposure
 
 import (
+	"slices"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -28,6 +29,37 @@ func TestARouteLeadsThereOnceGatewaysAcceptedIt(t *testing.T) {
 			}
 			if got, why := Reached(&route); got != tt.want || why != tt.why {
 				t.Errorf("%t, %q", got, why)
+			}
+		})
+	}
+}
+
+func TestAHostLeadsToItsKind(t *testing.T) {
+	for name, tt := range map[string]struct {
+		host     Host
+		domain   string
+		names    []string
+		external int
+	}{
+		"inside": {Host{Service: "job-sink", Purpose: "jobsink"}, "example.com",
+			[]string{"job-sink.knative-eventing.svc.cluster.local", "job-sink.knative-eventing.svc", "job-sink.knative-eventing"}, 0},
+		"outside too": {Host{Service: "ask", Purpose: "ask", External: true}, "example.com",
+			[]string{"ask.knative-eventing.svc.cluster.local", "ask.knative-eventing.svc", "ask.knative-eventing", "ask.knative-eventing.example.com"}, 1},
+		"no domain": {Host{Service: "ask", Purpose: "ask", External: true}, "",
+			[]string{"ask.knative-eventing.svc.cluster.local", "ask.knative-eventing.svc", "ask.knative-eventing"}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := tt.host.Names("cluster.local", tt.domain); !slices.Equal(got, tt.names) {
+				t.Errorf("names %v", got)
+			}
+			placeholder, route := tt.host.Exposure("gateway.ebb", "cluster.local", tt.domain)
+			var hosts []string
+			for _, rule := range route.Spec.Rules {
+				hosts = append(hosts, rule.Hosts...)
+			}
+			if !slices.Equal(hosts, tt.names) || len(route.Spec.Rules) != 1+tt.external || placeholder.Spec.ExternalName != "gateway.ebb" ||
+				placeholder.Name != route.Name || route.Labels[PurposeKey] != tt.host.Purpose {
+				t.Errorf("%+v %+v", placeholder, route.Spec)
 			}
 		})
 	}

@@ -95,6 +95,23 @@ func (r *Reach) Channel(ctx context.Context, placeholder *corev1.Service, route 
 	return r.ensure(ctx, route)
 }
 
+// Host makes a host that many objects are reached by lead to the ingress, and sees whether the gateways do.
+func (r *Reach) Host(ctx context.Context, h exposure.Host) (exposure.Way, error) {
+	placeholder, route := h.Exposure(r.Gateway, r.ClusterDomain, r.Domain)
+	way := exposure.Way{Exposed: r.Channel(ctx, placeholder, route)}
+	var have networking.Ingress
+	err := r.Client.Get(ctx, h.Name(), &have)
+	switch {
+	case apierrors.IsNotFound(err):
+		way.Why = "the route to it is being made"
+	case err != nil:
+		return way, fmt.Errorf("read the route to %s: %w", h.Name(), err)
+	default:
+		way.Reached, way.Why = exposure.Reached(&have)
+	}
+	return way, nil
+}
+
 // ensure makes an object, or brings ours up to date.
 func (r *Reach) ensure(ctx context.Context, want client.Object) error {
 	what := fmt.Sprintf("%T %s", want, client.ObjectKeyFromObject(want))

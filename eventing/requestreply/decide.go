@@ -21,18 +21,7 @@ import (
 )
 
 // Host is the Service whose host all RequestReplies are reached by, as Knative's.
-var Host = types.NamespacedName{Namespace: exposure.Namespace, Name: "request-reply"}
-
-// Hosts are the names of Host inside the cluster.
-func Hosts(clusterDomain string) []string { return exposure.Hosts(Host, clusterDomain) }
-
-// External are the names by which clients outside reach it: one of a domain, none without.
-func External(domain string) []string {
-	if domain == "" {
-		return nil
-	}
-	return []string{Host.Name + "." + Host.Namespace + "." + domain}
-}
+var Host = exposure.Host{Service: "request-reply", Purpose: "requestreply", External: true}
 
 // Terms are how requests to one RequestReply are exchanged for replies.
 type Terms struct {
@@ -75,10 +64,8 @@ type Input struct {
 	Served bool
 	// Read is why replies cannot be read; nil if they can.
 	Read error
-	// Exposed is why there is no way to the host; Reached says that the gateways know it, Why, why not.
-	Exposed error
-	Reached bool
-	Why     string
+	// Way is that to Host.
+	Way exposure.Way
 	// Applied are the EventPolicies that apply to it.
 	Applied       policy.Applied
 	ClusterDomain string
@@ -104,16 +91,9 @@ func Decide(in Input) eventingv1alpha1.RequestReplyStatus {
 		marks.MarkTrue(eventingv1alpha1.RequestReplyConditionTriggers)
 		out.ReadyReplicas = ptr.To[int32](1)
 	}
-	out.Address = &duck.Addressable{Name: ptr.To("http"), URL: "http://" + Hosts(in.ClusterDomain)[0] + "/" + r.Namespace + "/" + r.Name}
+	out.Address = Host.Address(in.ClusterDomain, r)
 	out.Addresses = nil
-	switch {
-	case in.Exposed != nil:
-		marks.MarkFalse(eventingv1alpha1.RequestReplyConditionAddressable, "NotExposed", in.Exposed.Error())
-	case !in.Reached:
-		marks.MarkUnknown(eventingv1alpha1.RequestReplyConditionAddressable, "RouteNotReady", in.Why)
-	default:
-		marks.MarkTrue(eventingv1alpha1.RequestReplyConditionAddressable)
-	}
+	in.Way.State(marks, eventingv1alpha1.RequestReplyConditionAddressable)
 	in.Applied.State(marks, eventingv1alpha1.RequestReplyConditionEventPoliciesReady, &out.AppliedEventPoliciesStatus, &out.AddressStatus)
 	out.Status.KeepTransitionTimes(&r.Status.Status)
 	return out

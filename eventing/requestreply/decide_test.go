@@ -14,6 +14,7 @@ import (
 	"ebb.dev/ebb/crds/eventing"
 	eventingv1 "ebb.dev/ebb/crds/eventing/v1"
 	eventingv1alpha1 "ebb.dev/ebb/crds/eventing/v1alpha1"
+	"ebb.dev/ebb/eventing/exposure"
 	"ebb.dev/ebb/eventing/model"
 )
 
@@ -68,14 +69,14 @@ func TestTheStatusSaysWhatIsMissing(t *testing.T) {
 		want      string
 		replicas  int32
 	}{
-		{"all well", Input{Broker: ready, Served: true, Reached: true}, conditions.Ready, "", 1},
-		{"no Broker", Input{Reached: true}, eventingv1alpha1.RequestReplyConditionBrokerReady, "NotFound", 0},
-		{"a Broker of others", Input{Broker: foreign, Reached: true}, eventingv1alpha1.RequestReplyConditionBrokerReady, "NotServed", 0},
-		{"a Broker that is not ready", Input{Broker: &eventingv1.Broker{}, Served: true, Reached: true}, eventingv1alpha1.RequestReplyConditionBrokerReady, "NotReady", 1},
-		{"a log that cannot be read", Input{Broker: ready, Served: true, Reached: true, Read: errors.New("disk")},
+		{"all well", Input{Broker: ready, Served: true, Way: exposure.Way{Reached: true}}, conditions.Ready, "", 1},
+		{"no Broker", Input{Way: exposure.Way{Reached: true}}, eventingv1alpha1.RequestReplyConditionBrokerReady, "NotFound", 0},
+		{"a Broker of others", Input{Broker: foreign, Way: exposure.Way{Reached: true}}, eventingv1alpha1.RequestReplyConditionBrokerReady, "NotServed", 0},
+		{"a Broker that is not ready", Input{Broker: &eventingv1.Broker{}, Served: true, Way: exposure.Way{Reached: true}}, eventingv1alpha1.RequestReplyConditionBrokerReady, "NotReady", 1},
+		{"a log that cannot be read", Input{Broker: ready, Served: true, Way: exposure.Way{Reached: true}, Read: errors.New("disk")},
 			eventingv1alpha1.RequestReplyConditionTriggers, "TriggersNotReady", 0},
-		{"no route yet", Input{Broker: ready, Served: true, Why: "soon"}, eventingv1alpha1.RequestReplyConditionAddressable, "RouteNotReady", 1},
-		{"no route", Input{Broker: ready, Served: true, Exposed: errors.New("no")}, eventingv1alpha1.RequestReplyConditionAddressable, "NotExposed", 1},
+		{"no route yet", Input{Broker: ready, Served: true, Way: exposure.Way{Why: "soon"}}, eventingv1alpha1.RequestReplyConditionAddressable, "RouteNotReady", 1},
+		{"no route", Input{Broker: ready, Served: true, Way: exposure.Way{Exposed: errors.New("no")}}, eventingv1alpha1.RequestReplyConditionAddressable, "NotExposed", 1},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

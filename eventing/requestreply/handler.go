@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -45,18 +44,10 @@ type Handler struct {
 	// Stream finds a stream that events are taken into.
 	Stream  func(id model.StreamID) (model.Stream, bool)
 	Waiting *Waiting
-	// Names are the hosts that RequestReplies are reached by.
-	Names   []string
 	Metrics *Metrics
 	Clock   clock.WithDelayedExecution
 	Log     *slog.Logger
 }
-
-// Takes reports whether a request is for a RequestReply, by its host.
-func (h *Handler) Takes(r *http.Request) bool { return h.Hosts(ingress.Hostname(r.Host)) }
-
-// Hosts reports whether RequestReplies are reached by a host.
-func (h *Handler) Hosts(host string) bool { return slices.Contains(h.Names, host) }
 
 // ServeHTTP answers with the reply to the event that a request brings, or says why there is none.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {

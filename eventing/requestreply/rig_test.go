@@ -113,7 +113,7 @@ func startOn(t *testing.T, place func(*placed.Log, model.StreamID), change ...fu
 	r.handler = &Handler{
 		Client: r.api, Features: func() config.EventingFeatures { return features },
 		Ingress: ingress.New(ingress.Options{Log: r.log, Streams: r.streams, Logger: options.Logger}), Stream: r.streams.Stream,
-		Names: Hosts("cluster.local"), Clock: r.clock, Log: options.Logger,
+		Clock: r.clock, Log: options.Logger,
 	}
 	r.restart(options)
 	r.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) { r.handler.ServeHTTP(w, q) }))

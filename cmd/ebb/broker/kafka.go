@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 
 	"github.com/cloudevents/sdk-go/v2/event"
 	"k8s.io/utils/clock"
 
+	eventingv1alpha1 "ebb.dev/ebb/crds/eventing/v1alpha1"
 	brokers "ebb.dev/ebb/eventing/broker"
 	"ebb.dev/ebb/eventing/destination"
 	"ebb.dev/ebb/eventing/dispatch"
@@ -55,10 +55,10 @@ func (p *process) kafkaSources(resolver *destination.Resolver, secrets *settings
 	c := p.manager.GetClient()
 	p.kafkaRunner = source.NewRunner(p.sender, source.NewMetrics(p.registry), p.Log)
 	p.kafkaTopics = sink.NewTopics()
-	p.kafkaSinks = sink.NewHandler(p.kafkaTopics, p.ClusterDomain, p.Log)
+	p.hosts(sink.Host, &eventingv1alpha1.KafkaSink{}, sink.NewHandler(p.kafkaTopics, p.Log))
 	sources := &source.Reconciler{Client: c, Secrets: secrets, Resolver: resolver, Exposer: p.reach, Runner: p.kafkaRunner, Accounts: p.accounts, Clock: clock.RealClock{}}
 	sinks := &sink.Reconciler{
-		Client: c, Secrets: secrets, Exposer: p.reach, Topics: p.kafkaTopics, Policies: p.policies, ClusterDomain: p.ClusterDomain, Gateway: p.GatewayHost, Clock: clock.RealClock{},
+		Client: c, Secrets: secrets, Exposer: p.reach, Topics: p.kafkaTopics, Policies: p.policies, ClusterDomain: p.ClusterDomain, Clock: clock.RealClock{},
 	}
 	return errors.Join(sources.Setup(p.manager), sinks.Setup(p.manager))
 }
@@ -67,9 +67,4 @@ func (p *process) kafkaSources(resolver *destination.Resolver, secrets *settings
 func (p *process) closeKafka() {
 	p.kafkaRunner.Close()
 	p.kafkaTopics.Close()
-}
-
-// withKafkaSinks answers what comes for the host of KafkaSinks, and leaves the rest to others.
-func (p *process) withKafkaSinks(events http.Handler) http.Handler {
-	return first(p.kafkaSinks.Takes, p.kafkaSinks, events)
 }

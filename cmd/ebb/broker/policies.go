@@ -15,7 +15,6 @@ import (
 
 	"ebb.dev/ebb/crds/config"
 	eventingv1 "ebb.dev/ebb/crds/eventing/v1"
-	eventingv1alpha1 "ebb.dev/ebb/crds/eventing/v1alpha1"
 	messagingv1 "ebb.dev/ebb/crds/messaging/v1"
 	messagingv1alpha1 "ebb.dev/ebb/crds/messaging/v1alpha1"
 	messagingv1beta1 "ebb.dev/ebb/crds/messaging/v1beta1"
@@ -125,14 +124,9 @@ func (p *process) target(ctx context.Context, host, path string) (policy.Target,
 	}
 	var candidate client.Object = &eventingv1.Broker{}
 	parts := strings.Split(strings.Trim(path, "/"), "/")
-	switch {
-	case p.kafkaSinks.Hosts(host):
-		candidate = &eventingv1alpha1.KafkaSink{}
-	case p.replies.Hosts(host):
-		candidate = &eventingv1alpha1.RequestReply{}
-	case p.jobs.Hosts(host):
-		candidate = &sinksv1alpha1.JobSink{}
-		if len(parts) == 8 {
+	if h := p.at(host); h != nil {
+		candidate = h.kind.DeepCopyObject().(client.Object)
+		if _, jobs := candidate.(*sinksv1alpha1.JobSink); jobs && len(parts) == 8 {
 			parts = []string{parts[1], parts[3]}
 		}
 	}
@@ -179,8 +173,7 @@ func (p *process) audience(ctx context.Context, sink string) string {
 	if err != nil || !inside(u.Hostname(), p.ClusterDomain) {
 		return ""
 	}
-	if _, channel := p.streams.Host(u.Hostname()); !channel && !p.kafkaSinks.Hosts(u.Hostname()) && !p.jobs.Hosts(u.Hostname()) && !p.replies.Hosts(u.Hostname()) &&
-		!strings.HasPrefix(u.Hostname(), exposure.BrokerIngress+"."+exposure.Namespace+".") {
+	if _, channel := p.streams.Host(u.Hostname()); !channel && p.at(u.Hostname()) == nil && !strings.HasPrefix(u.Hostname(), exposure.BrokerIngress+"."+exposure.Namespace+".") {
 		return ""
 	}
 	t, ok, err := p.target(ctx, u.Host, u.Path)

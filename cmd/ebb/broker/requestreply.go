@@ -2,12 +2,11 @@ package broker
 
 import (
 	"context"
-	"net/http"
-	"slices"
 
 	"k8s.io/utils/clock"
 
 	"ebb.dev/ebb/crds/eventing"
+	eventingv1alpha1 "ebb.dev/ebb/crds/eventing/v1alpha1"
 	"ebb.dev/ebb/eventing/requestreply"
 )
 
@@ -28,22 +27,12 @@ func (p *process) requestReplies(ctx context.Context) error {
 	metrics := requestreply.NewMetrics(p.registry, waiting)
 	p.replies = &requestreply.Handler{
 		Client: c, Features: p.features.get, Ingress: p.ingress, Stream: p.streams.Stream, Waiting: waiting, Metrics: metrics,
-		Names: slices.Concat(requestreply.Hosts(p.ClusterDomain), requestreply.External(p.Domain)), Clock: clock.RealClock{}, Log: p.Log,
+		Clock: clock.RealClock{}, Log: p.Log,
 	}
+	p.hosts(requestreply.Host, &eventingv1alpha1.RequestReply{}, p.replies)
 	controller := &requestreply.Reconciler{
 		Client: c, Exposer: p.reach, Waiting: waiting, Metrics: metrics, Policies: p.policies,
-		ClusterDomain: p.ClusterDomain, Domain: p.Domain, Gateway: p.GatewayHost, Clock: clock.RealClock{},
+		ClusterDomain: p.ClusterDomain, Clock: clock.RealClock{},
 	}
 	return controller.Setup(p.manager)
-}
-
-// withRequestReplies answers what comes for the host of RequestReplies, and leaves the rest to events. run keeps what waits until the process
-// ends.
-func (p *process) withRequestReplies(ctx context.Context, events http.Handler, run func(what string, f func() error)) http.Handler {
-	run("request-reply", func() error {
-		<-ctx.Done()
-		p.replies.Waiting.Close()
-		return nil
-	})
-	return first(p.replies.Takes, p.replies, events)
 }

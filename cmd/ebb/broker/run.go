@@ -51,7 +51,6 @@ import (
 	"ebb.dev/ebb/eventing/policy"
 	"ebb.dev/ebb/eventing/reach"
 	"ebb.dev/ebb/eventing/requestreply"
-	"ebb.dev/ebb/eventing/sink/job"
 	sink "ebb.dev/ebb/eventing/sink/kafka"
 	source "ebb.dev/ebb/eventing/source/kafka"
 	"ebb.dev/ebb/eventing/source/schedule"
@@ -77,14 +76,13 @@ type process struct {
 	// kafkaRunner and kafkaTopics are those of KafkaSources and KafkaSinks.
 	kafkaRunner *source.Runner
 	kafkaTopics *sink.Topics
-	kafkaSinks  *sink.Handler
 	features    *features
 	notes       *eventtype.Notes
 	accounts    *identity.Accounts
 	tokens      *identity.Tokens
 	policies    *policy.Reader
 	guard       *policy.Guard
-	jobs        *job.Handler
+	hosted      []hosted
 	later       atomic.Pointer[async.Engine]
 	replies     *requestreply.Handler
 	tracer      trace.Tracer
@@ -240,10 +238,15 @@ func (p *process) serve(ctx context.Context) error {
 	if err := p.expect(ctx); err != nil {
 		return err
 	}
-	front, err := p.withAsync(ctx, p.withSinks(p.withKafkaSinks(p.withRequestReplies(ctx, p.ingress, run))), run)
+	front, err := p.withAsync(ctx, p.guarded(p.byHost(p.ingress)), run)
 	if err != nil {
 		return err
 	}
+	run("request-reply", func() error {
+		<-ctx.Done()
+		p.replies.Waiting.Close()
+		return nil
+	})
 	run("ingress", func() error { return serve.HTTP(ctx, listener, front, httpOptions) })
 	run("tracing", func() error { return p.trace(ctx) })
 	run("sweep", func() error { return p.sweep(ctx) })

@@ -10,6 +10,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"ebb.dev/ebb/crds/config"
+	sinksv1alpha1 "ebb.dev/ebb/crds/sinks/v1alpha1"
 	"ebb.dev/ebb/eventing/destination"
 	"ebb.dev/ebb/eventing/eventtype"
 	"ebb.dev/ebb/eventing/handed"
@@ -42,8 +43,8 @@ func (p *process) sources(resolver *destination.Resolver, events handed.Plane) e
 	containers := &container.Reconciler{Client: c, Reader: p.manager.GetAPIReader(), Clock: clock.RealClock{}}
 	types := &eventtype.Reconciler{Client: c, Resolver: resolver, Enabled: p.notes.Enabled, Clock: clock.RealClock{}}
 	creator := &eventtype.Creator{Client: c, Notes: p.notes, Stream: p.streams.Stream, Clock: clock.RealClock{}, Log: p.Log}
-	p.jobs = job.NewHandler(c, p.manager.GetAPIReader(), p.ClusterDomain, p.Log)
-	jobs := &job.Reconciler{Client: c, Exposer: p.reach, Policies: p.policies, ClusterDomain: p.ClusterDomain, Gateway: p.GatewayHost, Clock: clock.RealClock{}}
+	p.hosts(job.Host, &sinksv1alpha1.JobSink{}, job.NewHandler(c, p.manager.GetAPIReader(), p.Log))
+	jobs := &job.Reconciler{Client: c, Exposer: p.reach, Policies: p.policies, ClusterDomain: p.ClusterDomain, Clock: clock.RealClock{}}
 	policies := &policy.Reconciler{Client: c, Resolver: resolver, Features: p.features.get, Changes: p.features.changes, Clock: clock.RealClock{}}
 	return errors.Join(policies.Setup(p.manager), changes.Setup(p.manager), bindings.Setup(p.manager), containers.Setup(p.manager), jobs.Setup(p.manager),
 		types.Setup(p.manager), p.manager.Add(creator))
@@ -53,11 +54,6 @@ func (p *process) sources(resolver *destination.Resolver, events handed.Plane) e
 func (p *process) noting(l log.Log) log.Log {
 	p.notes = eventtype.NewNotes(p.features.enabled(config.EventTypeAutoCreate))
 	return p.notes.Noting(l)
-}
-
-// withSinks answers what comes for the host of JobSinks, and leaves the rest to the ingress; either only from who may send.
-func (p *process) withSinks(events http.Handler) http.Handler {
-	return p.guarded(first(p.jobs.Takes, p.jobs, events))
 }
 
 // first answers with one handler what it takes, and with the other all else.

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 
 	"github.com/cloudevents/sdk-go/v2/event"
@@ -37,20 +36,13 @@ type Handler struct {
 	Reader client.Reader
 	Log    *slog.Logger
 
-	hosts []string
 	slots chan struct{}
 }
 
-// NewHandler makes a Handler. clusterDomain is the DNS domain of Services.
-func NewHandler(c client.Client, r client.Reader, clusterDomain string, log *slog.Logger) *Handler {
-	return &Handler{Client: c, Reader: r, Log: log, hosts: Hosts(clusterDomain), slots: make(chan struct{}, most)}
+// NewHandler makes a Handler.
+func NewHandler(c client.Client, r client.Reader, log *slog.Logger) *Handler {
+	return &Handler{Client: c, Reader: r, Log: log, slots: make(chan struct{}, most)}
 }
-
-// Takes reports whether a request is for a JobSink, by its host.
-func (h *Handler) Takes(r *http.Request) bool { return h.Hosts(ingress.Hostname(r.Host)) }
-
-// Hosts reports whether JobSinks are reached by a host.
-func (h *Handler) Hosts(host string) bool { return slices.Contains(h.hosts, host) }
 
 // refusal is an answer other than one that all is well.
 type refusal struct {

@@ -16,12 +16,13 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	"ebb.dev/ebb/crds/conditions"
+	"ebb.dev/ebb/eventing/exposure"
 	"ebb.dev/ebb/test/apiserver"
 )
 
 func serving(t *testing.T) (client.Client, *Handler) {
 	c := fake.NewClientBuilder().WithScheme(apiserver.Scheme(t)).WithObjects(mill()).Build()
-	return c, NewHandler(c, c, "cluster.local", slog.New(slog.DiscardHandler))
+	return c, NewHandler(c, c, slog.New(slog.DiscardHandler))
 }
 
 func ask(h http.Handler, method, path, id, body string) *http.Response {
@@ -99,18 +100,6 @@ func TestWhatIsWrongIsAnswered(t *testing.T) {
 	}
 }
 
-func TestOnlyTheHostOfJobSinksIsTaken(t *testing.T) {
-	_, h := serving(t)
-	for host, want := range map[string]bool{
-		"job-sink.knative-eventing.svc.cluster.local": true, "Job-Sink.knative-eventing:80": true, "job-sink.knative-eventing.svc.": true,
-		"job-sink.shop": false, "broker-ingress.knative-eventing": false, "": false,
-	} {
-		if got := h.Takes(&http.Request{Host: host}); got != want {
-			t.Errorf("%q: %v", host, got)
-		}
-	}
-}
-
 func TestAFullHouseIsTold(t *testing.T) {
 	_, h := serving(t)
 	for range most {
@@ -146,13 +135,13 @@ func TestALocationSaysHowTheJobFares(t *testing.T) {
 }
 
 func TestAJobSinkHasAnAddress(t *testing.T) {
-	in := Input{Sink: mill(), ClusterDomain: "cluster.local", Reached: true, Now: time.Now()}
+	in := Input{Sink: mill(), ClusterDomain: "cluster.local", Way: exposure.Way{Reached: true}, Now: time.Now()}
 	out := Decide(in)
 	if out.Address.URL != "http://job-sink.knative-eventing.svc.cluster.local/shop/mill" || out.JobStatus.Selector != "sinks.knative.dev/job-sink-name=mill" ||
 		!out.GetCondition(conditions.Ready).IsTrue() {
 		t.Errorf("%+v", out)
 	}
-	in.Reached, in.Why = false, "not yet"
+	in.Way = exposure.Way{Why: "not yet"}
 	late := Decide(in)
 	if c := late.GetCondition(conditions.Ready); !c.IsUnknown() || c.Reason != "RouteNotReady" {
 		t.Errorf("%+v", c)

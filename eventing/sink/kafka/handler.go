@@ -6,7 +6,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"slices"
 	"strings"
 
 	"ebb.dev/ebb/eventing/ingress"
@@ -24,20 +23,13 @@ const (
 type Handler struct {
 	topics *Topics
 	log    *slog.Logger
-	hosts  []string
 	slots  chan struct{}
 }
 
-// NewHandler makes a Handler. clusterDomain is the DNS domain of Services.
-func NewHandler(topics *Topics, clusterDomain string, log *slog.Logger) *Handler {
-	return &Handler{topics: topics, log: log, hosts: Hosts(clusterDomain), slots: make(chan struct{}, most)}
+// NewHandler makes a Handler.
+func NewHandler(topics *Topics, log *slog.Logger) *Handler {
+	return &Handler{topics: topics, log: log, slots: make(chan struct{}, most)}
 }
-
-// Takes reports whether a request is for a KafkaSink, by its host.
-func (h *Handler) Takes(r *http.Request) bool { return h.Hosts(ingress.Hostname(r.Host)) }
-
-// Hosts reports whether KafkaSinks are reached by a host.
-func (h *Handler) Hosts(host string) bool { return slices.Contains(h.hosts, host) }
 
 // refusal is an answer other than 202.
 type refusal struct {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
@@ -14,12 +13,11 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
-	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
-	"ebb.dev/ebb/crds/duck"
 	eventingv1alpha1 "ebb.dev/ebb/crds/eventing/v1alpha1"
 	networking "ebb.dev/ebb/crds/networking/v1alpha1"
+	"ebb.dev/ebb/eventing/enqueue"
 	"ebb.dev/ebb/eventing/exposure"
 	"ebb.dev/ebb/eventing/kafka/cluster"
 	"ebb.dev/ebb/eventing/kafka/settings"
@@ -30,16 +28,11 @@ import (
 )
 
 // Host is the Service whose host all KafkaSinks are reached by, as Knative's.
-var Host = types.NamespacedName{Namespace: exposure.Namespace, Name: "kafka-sink-ingress"}
+var Host = exposure.Host{Service: "kafka-sink-ingress", Purpose: "kafkasink"}
 
 var sinkKind = eventingv1alpha1.SchemeGroupVersion.WithKind("KafkaSink").GroupKind()
 
-// Hosts are the names that KafkaSinks are reached by.
-func Hosts(clusterDomain string) []string { return exposure.Hosts(Host, clusterDomain) }
-
 const (
-	// purpose is that of the Service and the route that lead there.
-	purpose = "kafkasink"
 	// lookAgain is how soon a KafkaSink is looked at again that is not ready; one that is, after settled: its Secret may have changed.
 	lookAgain = 5 * time.Second
 	settled   = time.Minute
@@ -47,9 +40,9 @@ const (
 	concurrency = 4
 )
 
-// Exposer makes a host lead to the ingress.
+// Exposer makes a host lead to the ingress; *reach.Reach does.
 type Exposer interface {
-	Channel(ctx context.Context, placeholder *corev1.Service, route *networking.Ingress) error
+	Host(ctx context.Context, h exposure.Host) (exposure.Way, error)
 }
 
 // Writes knows where the events of sinks go; *Topics does.
@@ -71,33 +64,17 @@ type Reconciler struct {
 	Topics  Writes
 	// Policies reads EventPolicies; nil reads none.
 	Policies *policy.Reader
-	// ClusterDomain is the DNS domain of Services, Gateway the DNS name of the internal gateway.
-	ClusterDomain, Gateway string
-	Clock                  clock.PassiveClock
+	// ClusterDomain is the DNS domain of Services.
+	ClusterDomain string
+	Clock         clock.PassiveClock
 }
 
 // Setup adds the controller to a manager.
 func (r *Reconciler) Setup(m ctrl.Manager) error {
 	watching := ctrl.NewControllerManagedBy(m).Named("kafkasink").For(&eventingv1alpha1.KafkaSink{}).
 		WithOptions(controller.Options{MaxConcurrentReconciles: concurrency}).
-		Watches(&networking.Ingress{}, handler.EnqueueRequestsFromMapFunc(r.sinks))
+		Watches(&networking.Ingress{}, enqueue.OfNamed(Host.Name(), r.Client, &eventingv1alpha1.KafkaSinkList{}))
 	return r.Policies.Watch(watching, r.Client, &eventingv1alpha1.KafkaSinkList{}).Complete(reconcile.Func(r.Reconcile))
-}
-
-// sinks are all KafkaSinks when the route to their host has changed.
-func (r *Reconciler) sinks(ctx context.Context, o client.Object) []ctrl.Request {
-	if client.ObjectKeyFromObject(o) != Host {
-		return nil
-	}
-	var list eventingv1alpha1.KafkaSinkList
-	if err := r.Client.List(ctx, &list); err != nil {
-		return nil
-	}
-	out := make([]ctrl.Request, 0, len(list.Items))
-	for i := range list.Items {
-		out = append(out, ctrl.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])})
-	}
-	return out
 }
 
 // Reconcile reconciles one KafkaSink.
@@ -118,21 +95,13 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	if target, in.Config = r.target(ctx, &s); in.Config == nil {
 		in.Stored = r.Topics.Set(ctx, request.NamespacedName, target)
 	}
-	backend := types.NamespacedName{Namespace: exposure.Namespace, Name: exposure.Backend}
-	in.Exposed = r.Exposer.Channel(ctx, exposure.Placeholder(Host, purpose, r.Gateway), exposure.Route(Host, purpose, Hosts(r.ClusterDomain), nil, backend))
-	var route networking.Ingress
-	switch err := r.Client.Get(ctx, Host, &route); {
-	case client.IgnoreNotFound(err) != nil:
-		return ctrl.Result{}, fmt.Errorf("read the route to KafkaSinks: %w", err)
-	case err != nil:
-		in.Why = "the route to it is being made"
-	default:
-		in.Reached, in.Why = exposure.Reached(&route)
+	if in.Way, err = r.Exposer.Host(ctx, Host); err != nil {
+		return ctrl.Result{}, fmt.Errorf("KafkaSink %s: %w", request, err)
 	}
 	if err := status.Save(ctx, r.Client, &s, &s.Status, Decide(in)); err != nil {
 		return ctrl.Result{}, err
 	}
-	if in.Config != nil || in.Stored != nil || in.Exposed != nil || !in.Reached {
+	if in.Config != nil || in.Stored != nil || !in.Way.Open() {
 		return ctrl.Result{RequeueAfter: lookAgain}, nil
 	}
 	return ctrl.Result{RequeueAfter: settled}, nil
@@ -161,11 +130,10 @@ func TopicOf(s *eventingv1alpha1.KafkaSink) topic.Topic {
 // Input is what the decision about a KafkaSink's status is made of.
 type Input struct {
 	Sink *eventingv1alpha1.KafkaSink
-	// Config is why nobody knows how to connect, Stored why there is no topic, Exposed why there is no way to the host; nil if all is well.
-	Config, Stored, Exposed error
-	// Reached says that the gateways know the host; otherwise why not.
-	Reached bool
-	Why     string
+	// Config is why nobody knows how to connect, Stored why there is no topic; nil if all is well.
+	Config, Stored error
+	// Way is that to Host.
+	Way exposure.Way
 	// Applied are the EventPolicies that apply to it.
 	Applied       policy.Applied
 	ClusterDomain string
@@ -199,16 +167,9 @@ func Decide(in Input) eventingv1alpha1.KafkaSinkStatus {
 		marks.MarkTrue(eventingv1alpha1.KafkaSinkConditionConfigParsed)
 		marks.MarkTrueWithReason(eventingv1alpha1.KafkaSinkConditionTopicReady, fmt.Sprintf("Topic %s created", s.Spec.Topic), "")
 	}
-	out.Address = &duck.Addressable{Name: ptr.To("http"), URL: "http://" + Hosts(in.ClusterDomain)[0] + "/" + s.Namespace + "/" + s.Name}
+	out.Address = Host.Address(in.ClusterDomain, s)
 	out.Addresses = nil
-	switch {
-	case in.Exposed != nil:
-		marks.MarkFalse(eventingv1alpha1.KafkaSinkConditionAddressable, "NotExposed", in.Exposed.Error())
-	case !in.Reached:
-		marks.MarkUnknown(eventingv1alpha1.KafkaSinkConditionAddressable, "RouteNotReady", in.Why)
-	default:
-		marks.MarkTrue(eventingv1alpha1.KafkaSinkConditionAddressable)
-	}
+	in.Way.State(marks, eventingv1alpha1.KafkaSinkConditionAddressable)
 	in.Applied.State(marks, eventingv1alpha1.KafkaSinkConditionEventPoliciesReady, &out.AppliedEventPoliciesStatus, &out.AddressStatus)
 	out.Status.KeepTransitionTimes(&s.Status.Status)
 	return out
