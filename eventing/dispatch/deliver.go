@@ -116,12 +116,9 @@ func (r *reader) toSubscriber(j *job) step {
 	if e == nil {
 		return step
 	}
-	answer, interrupted := r.attempt(j, e, j.spec.Subscriber, true)
-	if interrupted {
+	answer, counts := r.attempt(j, e, j.spec.Subscriber, true)
+	if !counts {
 		return waits
-	}
-	if answer.Unproven {
-		return r.unproven(j, answer)
 	}
 	outcome := decide.Judge(answer.Status, answer.Reply != nil)
 	switch outcome {
@@ -201,22 +198,16 @@ func (r *reader) toReply(j *job) step {
 		return step
 	}
 	var answer send.Answer
-	var interrupted bool
+	var counts bool
 	dest := j.spec.Reply.URL
 	if dest != "" {
-		answer, interrupted = r.attempt(j, reply, j.spec.Reply, false)
+		answer, counts = r.attempt(j, reply, j.spec.Reply, false)
 	} else {
 		dest = string(j.spec.Stream)
-		answer, interrupted = r.accept(j, reply)
+		answer, counts = r.accept(j, reply)
 	}
-	if interrupted {
+	if !counts {
 		return waits
-	}
-	if errors.Is(answer.Err, ErrNotYet) {
-		return r.later(j)
-	}
-	if answer.Unproven {
-		return r.unproven(j, answer)
 	}
 	outcome := decide.Judge(answer.Status, false)
 	if outcome == decide.Delivered {
@@ -231,8 +222,9 @@ func (r *reader) toReply(j *job) step {
 	return r.failed(j, original, dest, outcome, answer)
 }
 
-// accept takes a reply back into the reader's own stream. The answer is what the ingress would say.
-func (r *reader) accept(j *job, reply *event.Event) (a send.Answer, interrupted bool) {
+// accept takes a reply back into the reader's own stream. The answer is what the ingress would say. It counts unless it was broken off as the
+// reader ended, or comes too early.
+func (r *reader) accept(j *job, reply *event.Event) (a send.Answer, counts bool) {
 	ctx, cancel := context.WithTimeout(j.ctx, r.timeout(j.spec))
 	defer cancel()
 	span := r.span(j, reply, string(j.spec.Stream), r.d.Clock.Now())
@@ -243,17 +235,20 @@ func (r *reader) accept(j *job, reply *event.Event) (a send.Answer, interrupted 
 	}
 	switch {
 	case err == nil:
-		return send.Answer{Status: 202}, false
+		return send.Answer{Status: 202}, true
 	case j.ctx.Err() != nil:
-		return send.Answer{}, true
-	case errors.Is(err, ErrMayNot):
-		return send.Answer{Status: 403, Text: err.Error(), Err: err}, false
-	case errors.Is(err, log.ErrInvalid):
-		return send.Answer{Status: 400, Text: err.Error(), Err: err}, false
-	case errors.Is(err, log.ErrTooLarge):
-		return send.Answer{Status: 413, Text: err.Error(), Err: err}, false
-	default:
+		return send.Answer{}, false
+	case errors.Is(err, ErrNotYet):
+		r.later(j)
 		return send.Answer{Status: 503, Text: err.Error(), Err: err}, false
+	case errors.Is(err, ErrMayNot):
+		return send.Answer{Status: 403, Text: err.Error(), Err: err}, true
+	case errors.Is(err, log.ErrInvalid):
+		return send.Answer{Status: 400, Text: err.Error(), Err: err}, true
+	case errors.Is(err, log.ErrTooLarge):
+		return send.Answer{Status: 413, Text: err.Error(), Err: err}, true
+	default:
+		return send.Answer{Status: 503, Text: err.Error(), Err: err}, true
 	}
 }
 
@@ -267,12 +262,9 @@ func (r *reader) toDeadLetter(j *job) step {
 	if sink.URL == "" {
 		return j.enter(position.Shelf, dead)
 	}
-	answer, interrupted := r.attempt(j, dead, sink, false)
-	if interrupted {
+	answer, counts := r.attempt(j, dead, sink, false)
+	if !counts {
 		return waits
-	}
-	if answer.Unproven {
-		return r.unproven(j, answer)
 	}
 	outcome := decide.Judge(answer.Status, false)
 	if outcome == decide.Delivered {
@@ -301,8 +293,8 @@ func (r *reader) toShelf(j *job) step {
 	return finished
 }
 
-// attempt sends an event once. An attempt that was broken off as the reader ended counts for nothing.
-func (r *reader) attempt(j *job, e *event.Event, to model.Destination, wantReply bool) (a send.Answer, interrupted bool) {
+// attempt sends an event once. It counts unless it was broken off as the reader ended, or the sender could not say who it is.
+func (r *reader) attempt(j *job, e *event.Event, to model.Destination, wantReply bool) (a send.Answer, counts bool) {
 	begun := r.d.Clock.Now()
 	span := r.span(j, e, to.URL, begun)
 	a = r.d.Sender.Send(j.ctx, send.Request{
@@ -310,7 +302,7 @@ func (r *reader) attempt(j *job, e *event.Event, to model.Destination, wantReply
 	})
 	r.endSpan(span, e, a)
 	if a.Status == decide.NoAnswer && j.ctx.Err() != nil {
-		return a, true
+		return a, false
 	}
 	r.count(func(s *stats) {
 		now := r.d.Clock.Now()
@@ -320,11 +312,14 @@ func (r *reader) attempt(j *job, e *event.Event, to model.Destination, wantReply
 			r.paced(now, took, a.Status)
 		}
 	})
-	return a, false
+	if a.Unproven {
+		r.unproven(j, a)
+	}
+	return a, !a.Unproven
 }
 
-// unproven has an attempt made again that the sender could not say who it is for. It says nothing about the event, and counts for nothing.
-func (r *reader) unproven(j *job, a send.Answer) step {
+// unproven has an attempt made again that the sender could not say who it is for.
+func (r *reader) unproven(j *job, a send.Answer) {
 	now := r.d.Clock.Now()
 	j.item.Due = now.Add(retryIdentity)
 	said := false
@@ -334,12 +329,10 @@ func (r *reader) unproven(j *job, a send.Answer) step {
 			s.failure = failure{At: now, Status: a.Status, Text: a.Text}
 		}
 	})
-	if said {
-		return waits
+	if !said {
+		r.d.Logger.Warn("event not sent, who sends is not known to the receiver", "reader", r.name(), "position", j.item.Position,
+			"stage", j.item.Stage, "answer", a.Text)
 	}
-	r.d.Logger.Warn("event not sent, who sends is not known to the receiver", "reader", r.name(), "position", j.item.Position,
-		"stage", j.item.Stage, "answer", a.Text)
-	return waits
 }
 
 // timeout bounds an attempt.

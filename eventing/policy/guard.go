@@ -123,15 +123,18 @@ func (g *Guard) check(w http.ResponseWriter, r *http.Request, mode config.Flag) 
 	return g.allow(r.Context(), target, rules, subject, events)
 }
 
+// ErrNobody is that there is no account yet that an object sends as.
+var ErrNobody = errors.New("there is no ServiceAccount yet to send as")
+
 // May says why a sender that this process knows may not send an event to a target, with ErrForbidden; nil if it may, or nobody is asked. Another
-// error says that nobody knows.
+// error says that nobody knows, with ErrPending or ErrNobody if that will pass.
 func (g *Guard) May(ctx context.Context, subject string, t Target, e *event.Event) error {
 	f := g.Features()
 	if !f.Enabled(config.AuthenticationOIDC) {
 		return nil
 	}
 	if subject == "" {
-		return fmt.Errorf("%s: there is no ServiceAccount yet to send as", t.Audience())
+		return fmt.Errorf("%s: %w", t.Audience(), ErrNobody)
 	}
 	rules, err := g.rulesOf(ctx, t, f.Flag(config.DefaultAuthorizationMode))
 	if err != nil {

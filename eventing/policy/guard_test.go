@@ -170,7 +170,7 @@ func TestWhatAFlowIsMadeOfSendsToItsOwnChannelsAlone(t *testing.T) {
 			t.Errorf("%s: %v, want %v", tt.name, err, tt.want)
 		}
 	}
-	if err := g.May(t.Context(), "", own, nil); err == nil || errors.Is(err, ErrForbidden) {
+	if err := g.May(t.Context(), "", own, nil); !errors.Is(err, ErrNobody) || errors.Is(err, ErrForbidden) {
 		t.Errorf("who has no account yet is refused for good: %v", err)
 	}
 	if err := guarding(t, nil, policy(till)).May(t.Context(), "", own, nil); err != nil {

@@ -59,9 +59,6 @@ func (p *process) mayReply(ctx context.Context, r model.Reader, reply *event.Eve
 	if !p.features.get().Enabled(config.AuthenticationOIDC) {
 		return nil
 	}
-	if r.As.Subject() == "" {
-		return fmt.Errorf("%s has no account to send as: %w", r.Key, dispatch.ErrNotYet)
-	}
 	id, _ := partition.Of(r.Stream)
 	s, known := p.streams.Stream(id)
 	if !known {
@@ -77,7 +74,7 @@ func (p *process) mayReply(ctx context.Context, r model.Reader, reply *event.Eve
 	switch err = p.guard.May(ctx, r.As.Subject(), t, reply); {
 	case errors.Is(err, policy.ErrForbidden):
 		return fmt.Errorf("%w: %w", dispatch.ErrMayNot, err)
-	case errors.Is(err, policy.ErrPending):
+	case errors.Is(err, policy.ErrPending), errors.Is(err, policy.ErrNobody):
 		return fmt.Errorf("%w: %w", dispatch.ErrNotYet, err)
 	}
 	return err

@@ -2,8 +2,13 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	eventingv1 "ebb.dev/ebb/crds/eventing/v1"
 	messagingv1 "ebb.dev/ebb/crds/messaging/v1"
@@ -21,46 +26,43 @@ const settleWithin = 30 * time.Second
 // come yet, and a sender must not be told that it does not exist.
 func (p *process) expect(ctx context.Context) error {
 	var ids []model.StreamID
-	var brokerList eventingv1.BrokerList
-	var channels messagingv1.InMemoryChannelList
-	var nats messagingv1alpha1.NatsJetStreamChannelList
-	var kafka messagingv1beta1.KafkaChannelList
 	c := p.manager.GetClient()
-	if err := c.List(ctx, &brokerList); err != nil {
-		return fmt.Errorf("list Brokers: %w", err)
-	}
-	for i := range brokerList.Items {
-		if b := &brokerList.Items[i]; b.Status.GetCondition(eventingv1.BrokerConditionReady).IsTrue() {
-			ids = append(ids, brokers.StreamOf(b).ID)
+	was := func(ready bool, id model.StreamID) {
+		if ready {
+			ids = append(ids, id)
 		}
 	}
-	if err := c.List(ctx, &channels); err != nil {
-		return fmt.Errorf("list InMemoryChannels: %w", err)
-	}
-	for i := range channels.Items {
-		if ch := &channels.Items[i]; ch.Status.GetCondition(messagingv1.InMemoryChannelConditionReady).IsTrue() {
-			ids = append(ids, flow.StreamID(ch.UID))
-		}
-	}
-	if err := c.List(ctx, &nats); err != nil {
-		return fmt.Errorf("list NatsJetStreamChannels: %w", err)
-	}
-	for i := range nats.Items {
-		// One that is not ready, because of what is not served, takes events too.
-		if ch := &nats.Items[i]; ch.Status.Address != nil {
-			ids = append(ids, flow.StreamID(ch.UID))
-		}
-	}
-	if err := c.List(ctx, &kafka); err != nil {
-		return fmt.Errorf("list KafkaChannels: %w", err)
-	}
-	for i := range kafka.Items {
-		if ch := &kafka.Items[i]; ch.Status.GetCondition(messagingv1beta1.KafkaChannelConditionReady).IsTrue() {
-			ids = append(ids, flow.StreamID(ch.UID))
-		}
+	err := errors.Join(
+		each(ctx, c, &eventingv1.BrokerList{}, func(b *eventingv1.Broker) {
+			was(b.Status.GetCondition(eventingv1.BrokerConditionReady).IsTrue(), brokers.StreamOf(b).ID)
+		}),
+		each(ctx, c, &messagingv1.InMemoryChannelList{}, func(ch *messagingv1.InMemoryChannel) {
+			was(ch.Status.GetCondition(messagingv1.InMemoryChannelConditionReady).IsTrue(), flow.StreamID(ch.UID))
+		}),
+		each(ctx, c, &messagingv1alpha1.NatsJetStreamChannelList{}, func(ch *messagingv1alpha1.NatsJetStreamChannel) {
+			// One that is not ready, because of what is not served, takes events too.
+			was(ch.Status.Address != nil, flow.StreamID(ch.UID))
+		}),
+		each(ctx, c, &messagingv1beta1.KafkaChannelList{}, func(ch *messagingv1beta1.KafkaChannel) {
+			was(ch.Status.GetCondition(messagingv1beta1.KafkaChannelConditionReady).IsTrue(), flow.StreamID(ch.UID))
+		}),
+	)
+	if err != nil {
+		return err
 	}
 	p.streams.Expect(ids...)
 	timer := time.AfterFunc(settleWithin, p.streams.Settle)
 	context.AfterFunc(ctx, func() { timer.Stop() })
 	return nil
+}
+
+// each looks at all objects of a kind, the type T. list is empty.
+func each[T client.Object](ctx context.Context, c client.Reader, list client.ObjectList, look func(T)) error {
+	if err := c.List(ctx, list); err != nil {
+		return fmt.Errorf("list %T: %w", list, err)
+	}
+	return meta.EachListItem(list, func(o runtime.Object) error {
+		look(o.(T))
+		return nil
+	})
 }
