@@ -68,6 +68,8 @@ func controllerManagerFlags(cfg *ControllerManager) []string {
 		"--concurrent-replicaset-syncs=10",
 		"--concurrent-endpoint-syncs=10",
 		"--concurrent-service-endpoint-syncs=10",
+		// Nobody waits for Endpoints, which slices have replaced: a burst of replicas is one write of them, not one for each.
+		"--endpoint-updates-batch-period=1s",
 		"--concurrent-namespace-syncs=10",
 		"--concurrent-gc-syncs=10",
 	}

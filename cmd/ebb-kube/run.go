@@ -54,6 +54,7 @@ func run(ctx context.Context, cfg *Config) error {
 
 	rest := launch(ctx, failed, clients(cfg))
 	defer rest.stop(nodeGrace)
+	go collectAhead(ctx)
 	select {
 	case <-ctx.Done():
 		return nil

@@ -26,10 +26,7 @@ func TestAReplyThatTheBrokerWillNeverTakeIsNotTriedAgain(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			m := newMemory(time.Now, broker)
-			s := subscribe(t, func(w http.ResponseWriter, _ *http.Request, id string, _ int) {
-				w.Header().Set("Content-Type", "application/cloudevents+json")
-				_, _ = w.Write([]byte(`{"specversion":"1.0","id":"reply-` + id + `","source":"/r","type":"r"}`))
-			})
+			s := subscribe(t, replying)
 			reader := trigger("refused", s.URL)
 			reader.Delivery.Retry, reader.Delivery.Delay = 5, time.Millisecond
 			var offered atomic.Int32
@@ -52,10 +49,7 @@ func TestAReplyThatTheBrokerWillNeverTakeIsNotTriedAgain(t *testing.T) {
 
 func TestAReplyThatComesTooEarlyIsNoFailure(t *testing.T) {
 	m := newMemory(time.Now, broker)
-	s := subscribe(t, func(w http.ResponseWriter, _ *http.Request, id string, _ int) {
-		w.Header().Set("Content-Type", "application/cloudevents+json")
-		_, _ = w.Write([]byte(`{"specversion":"1.0","id":"reply-` + id + `","source":"/r","type":"r"}`))
-	})
+	s := subscribe(t, replying)
 	reader := trigger("early", s.URL)
 	reader.Delivery.Retry = 0
 	var offered atomic.Int32

@@ -113,6 +113,12 @@ func subscribe(t *testing.T, answer func(w http.ResponseWriter, r *http.Request,
 	return s
 }
 
+// replying answers an event with one whose id says to which.
+func replying(w http.ResponseWriter, _ *http.Request, id string, _ int) {
+	w.Header().Set("Content-Type", "application/cloudevents+json")
+	_, _ = w.Write([]byte(`{"specversion":"1.0","id":"reply-` + id + `","source":"/r","type":"r"}`))
+}
+
 func (s *subscriber) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	id := r.Header.Get("Ce-Id")
 	s.mu.Lock()

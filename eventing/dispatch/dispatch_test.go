@@ -269,10 +269,7 @@ func TestRepliesOfTriggersGoBackWithAHopLess(t *testing.T) {
 func TestRepliesOfSubscriptionsGoToTheirDestinationThroughRestarts(t *testing.T) {
 	c := clocktesting.NewFakeClock(epoch)
 	m := newMemory(c.Now, broker)
-	s := subscribe(t, func(w http.ResponseWriter, _ *http.Request, id string, _ int) {
-		w.Header().Set("Content-Type", "application/cloudevents+json")
-		_, _ = w.Write([]byte(`{"specversion":"1.0","id":"reply-` + id + `","source":"/r","type":"r"}`))
-	})
+	s := subscribe(t, replying)
 	sink := subscribe(t, func(w http.ResponseWriter, _ *http.Request, _ string, nth int) {
 		if nth < 3 {
 			w.WriteHeader(http.StatusBadGateway)

@@ -61,10 +61,7 @@ func TestAnAttemptWithoutAProofIsNotCounted(t *testing.T) {
 
 func TestAReplyGoesBackOnlyIfTheReaderMaySendIt(t *testing.T) {
 	m := newMemory(time.Now, broker)
-	s := subscribe(t, func(w http.ResponseWriter, _ *http.Request, id string, _ int) {
-		w.Header().Set("Content-Type", "application/cloudevents+json")
-		_, _ = w.Write([]byte(`{"specversion":"1.0","id":"reply-` + id + `","source":"/r","type":"r"}`))
-	})
+	s := subscribe(t, replying)
 	reader := trigger("stranger", s.URL)
 	reader.Delivery.Retry, reader.Delivery.Delay = 5, time.Millisecond
 	var asked atomic.Int32

@@ -73,10 +73,7 @@ func TestTheRealLogLosesNothingThroughRestarts(t *testing.T) {
 
 func TestTheRealLogKeepsRepliesApartThroughRestarts(t *testing.T) {
 	dir := t.TempDir()
-	s := subscribe(t, func(w http.ResponseWriter, _ *http.Request, id string, _ int) {
-		w.Header().Set("Content-Type", "application/cloudevents+json")
-		_, _ = w.Write([]byte(`{"specversion":"1.0","id":"reply-` + id + `","source":"/r","type":"r"}`))
-	})
+	s := subscribe(t, replying)
 	up := false
 	sink := subscribe(t, func(w http.ResponseWriter, _ *http.Request, _ string, _ int) {
 		if !up {
