@@ -8,7 +8,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	eventingv1 "ebb.dev/ebb/crds/eventing/v1"
 	networking "ebb.dev/ebb/crds/networking/v1alpha1"
@@ -52,7 +51,7 @@ func (r *Reconciler) Setup(ctx context.Context, m ctrl.Manager) error {
 	watching := ctrl.NewControllerManagedBy(m).Named("broker").For(&eventingv1.Broker{}).WithOptions(options).
 		Watches(&networking.Ingress{}, handler.EnqueueRequestsFromMapFunc(r.brokers)).
 		WatchesMetadata(&corev1.ConfigMap{}, handler.EnqueueRequestsFromMapFunc(r.configured))
-	if err := r.Policies.Watch(watching, r.Client, &eventingv1.BrokerList{}).Complete(reconcile.Func(r.Broker)); err != nil {
+	if err := r.Policies.Watch(watching, r.Client, &eventingv1.BrokerList{}).Complete(enqueue.Anew(r.Broker)); err != nil {
 		return err
 	}
 	byBroker := func(ctx context.Context, o client.Object) []ctrl.Request {
@@ -65,7 +64,7 @@ func (r *Reconciler) Setup(ctx context.Context, m ctrl.Manager) error {
 		Watches(&eventingv1.Broker{}, handler.EnqueueRequestsFromMapFunc(byBroker)).
 		Watches(&corev1.Service{}, handler.EnqueueRequestsFromMapFunc(bySubscriber)).
 		Watches(&servingv1.Service{}, handler.EnqueueRequestsFromMapFunc(bySubscriber))
-	return r.Accounts.Watch(triggers, &eventingv1.TriggerList{}).Complete(reconcile.Func(r.Trigger))
+	return r.Accounts.Watch(triggers, &eventingv1.TriggerList{}).Complete(enqueue.Anew(r.Trigger))
 }
 
 // brokers are all Brokers when the route to their ingress has changed.

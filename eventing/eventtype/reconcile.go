@@ -18,7 +18,6 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"ebb.dev/ebb/crds/duck"
 	eventingv1 "ebb.dev/ebb/crds/eventing/v1"
@@ -58,10 +57,10 @@ func (r *Reconciler) Setup(m ctrl.Manager) error {
 	referring := handler.EnqueueRequestsFromMapFunc(r.referring)
 	errs := []error{ctrl.NewControllerManagedBy(m).Named("eventtype").For(&eventingv1beta3.EventType{}).
 		Watches(&eventingv1.Broker{}, referring).Watches(&messagingv1.Channel{}, referring).Watches(&messagingv1.InMemoryChannel{}, referring).
-		Complete(reconcile.Func(r.EventType))}
+		Complete(enqueue.Anew(r.EventType))}
 	for kind, object := range sources {
 		c := ctrl.NewControllerManagedBy(m).Named("eventtypes-of-" + strings.ToLower(kind)).For(object).Owns(&eventingv1beta3.EventType{})
-		errs = append(errs, c.Complete(reconcile.Func(func(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
+		errs = append(errs, c.Complete(enqueue.Anew(func(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 			if !r.Enabled() {
 				return ctrl.Result{RequeueAfter: asked}, nil // what is there stays, as with Knative
 			}

@@ -13,7 +13,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"ebb.dev/ebb/crds/duck"
 	eventingv1 "ebb.dev/ebb/crds/eventing/v1"
@@ -112,11 +111,11 @@ func (r *Reconciler) keeps(m ctrl.Manager, channel client.Object, list client.Ob
 func (r *Reconciler) setupChannels(m ctrl.Manager) error {
 	memory := r.keeps(m, &messagingv1.InMemoryChannel{}, &messagingv1.InMemoryChannelList{})
 	nats := r.keeps(m, &messagingv1alpha1.NatsJetStreamChannel{}, &messagingv1alpha1.NatsJetStreamChannelList{})
-	errs := []error{memory.Complete(reconcile.Func(r.InMemoryChannel)), nats.Complete(reconcile.Func(r.NatsJetStreamChannel))}
+	errs := []error{memory.Complete(enqueue.Anew(r.InMemoryChannel)), nats.Complete(enqueue.Anew(r.NatsJetStreamChannel))}
 	if r.Kafka != nil {
 		kafka := r.keeps(m, &messagingv1beta1.KafkaChannel{}, &messagingv1beta1.KafkaChannelList{}).
 			WatchesMetadata(&corev1.ConfigMap{}, handler.EnqueueRequestsFromMapFunc(r.kafkaConfigured))
-		errs = append(errs, kafka.Complete(reconcile.Func(r.KafkaChannel)))
+		errs = append(errs, kafka.Complete(enqueue.Anew(r.KafkaChannel)))
 	}
 	return errors.Join(errs...)
 }
@@ -134,14 +133,14 @@ func (r *Reconciler) Setup(ctx context.Context, m ctrl.Manager) error {
 		return err
 	}
 	if err := r.ownsChannels(ctrl.NewControllerManagedBy(m).Named("channel").For(&messagingv1.Channel{}).WithOptions(options)).
-		Complete(reconcile.Func(r.Channel)); err != nil {
+		Complete(enqueue.Anew(r.Channel)); err != nil {
 		return err
 	}
 	subscription := ctrl.NewControllerManagedBy(m).Named("subscription").For(&messagingv1.Subscription{}).WithOptions(options)
 	for _, a := range r.addressables() {
 		subscription = subscription.Watches(a.object, handler.EnqueueRequestsFromMapFunc(r.concerned(a.kind.GroupKind())))
 	}
-	if err := r.Accounts.Watch(subscription, &messagingv1.SubscriptionList{}).Complete(reconcile.Func(r.Subscription)); err != nil {
+	if err := r.Accounts.Watch(subscription, &messagingv1.SubscriptionList{}).Complete(enqueue.Anew(r.Subscription)); err != nil {
 		return err
 	}
 	sequences := r.ownsChannels(ctrl.NewControllerManagedBy(m).Named("sequence").For(&flowsv1.Sequence{}).WithOptions(options)).
@@ -149,8 +148,8 @@ func (r *Reconciler) Setup(ctx context.Context, m ctrl.Manager) error {
 	parallels := r.ownsChannels(ctrl.NewControllerManagedBy(m).Named("parallel").For(&flowsv1.Parallel{}).WithOptions(options)).
 		Owns(&messagingv1.Channel{}).Owns(&messagingv1.Subscription{})
 	return errors.Join(
-		r.Policies.Watch(sequences, r.Client, &flowsv1.SequenceList{}).Complete(reconcile.Func(r.Sequence)),
-		r.Policies.Watch(parallels, r.Client, &flowsv1.ParallelList{}).Complete(reconcile.Func(r.Parallel)),
+		r.Policies.Watch(sequences, r.Client, &flowsv1.SequenceList{}).Complete(enqueue.Anew(r.Sequence)),
+		r.Policies.Watch(parallels, r.Client, &flowsv1.ParallelList{}).Complete(enqueue.Anew(r.Parallel)),
 	)
 }
 

@@ -17,7 +17,6 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"ebb.dev/ebb/crds/config"
 	"ebb.dev/ebb/crds/duck"
@@ -60,7 +59,7 @@ func (r *Reconciler) Setup(m ctrl.Manager) error {
 		b = b.Watches(sender, handler.EnqueueRequestsFromMapFunc(r.naming(kind.GroupKind())))
 	}
 	b = enqueue.OnChange(b, r.Changes, r.Client, &eventingv1alpha1.EventPolicyList{})
-	return b.Complete(reconcile.Func(r.Reconcile))
+	return b.Complete(enqueue.Anew(r.Reconcile))
 }
 
 // senders are the kinds that tell as whom they send.

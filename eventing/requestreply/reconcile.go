@@ -10,7 +10,6 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	eventingv1 "ebb.dev/ebb/crds/eventing/v1"
 	eventingv1alpha1 "ebb.dev/ebb/crds/eventing/v1alpha1"
@@ -54,7 +53,7 @@ func (r *Reconciler) Setup(m ctrl.Manager) error {
 	watching := ctrl.NewControllerManagedBy(m).Named("requestreply").For(&eventingv1alpha1.RequestReply{}).
 		Watches(&eventingv1.Broker{}, handler.EnqueueRequestsFromMapFunc(ofBroker)).
 		Watches(&networking.Ingress{}, enqueue.OfNamed(Host.Name(), r.Client, &eventingv1alpha1.RequestReplyList{}))
-	return r.Policies.Watch(watching, r.Client, &eventingv1alpha1.RequestReplyList{}).Complete(reconcile.Func(r.Reconcile))
+	return r.Policies.Watch(watching, r.Client, &eventingv1alpha1.RequestReplyList{}).Complete(enqueue.Anew(r.Reconcile))
 }
 
 // Reconcile reconciles one RequestReply.

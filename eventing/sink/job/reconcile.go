@@ -9,7 +9,6 @@ import (
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	networking "ebb.dev/ebb/crds/networking/v1alpha1"
 	sinksv1alpha1 "ebb.dev/ebb/crds/sinks/v1alpha1"
@@ -45,7 +44,7 @@ type Reconciler struct {
 func (r *Reconciler) Setup(m ctrl.Manager) error {
 	watching := ctrl.NewControllerManagedBy(m).Named("jobsink").For(&sinksv1alpha1.JobSink{}).
 		Watches(&networking.Ingress{}, enqueue.OfNamed(Host.Name(), r.Client, &sinksv1alpha1.JobSinkList{}))
-	return r.Policies.Watch(watching, r.Client, &sinksv1alpha1.JobSinkList{}).Complete(reconcile.Func(r.Reconcile))
+	return r.Policies.Watch(watching, r.Client, &sinksv1alpha1.JobSinkList{}).Complete(enqueue.Anew(r.Reconcile))
 }
 
 // Reconcile reconciles one JobSink.

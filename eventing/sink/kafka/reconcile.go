@@ -13,7 +13,6 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	eventingv1alpha1 "ebb.dev/ebb/crds/eventing/v1alpha1"
 	networking "ebb.dev/ebb/crds/networking/v1alpha1"
@@ -74,7 +73,7 @@ func (r *Reconciler) Setup(m ctrl.Manager) error {
 	watching := ctrl.NewControllerManagedBy(m).Named("kafkasink").For(&eventingv1alpha1.KafkaSink{}).
 		WithOptions(controller.Options{MaxConcurrentReconciles: concurrency}).
 		Watches(&networking.Ingress{}, enqueue.OfNamed(Host.Name(), r.Client, &eventingv1alpha1.KafkaSinkList{}))
-	return r.Policies.Watch(watching, r.Client, &eventingv1alpha1.KafkaSinkList{}).Complete(reconcile.Func(r.Reconcile))
+	return r.Policies.Watch(watching, r.Client, &eventingv1alpha1.KafkaSinkList{}).Complete(enqueue.Anew(r.Reconcile))
 }
 
 // Reconcile reconciles one KafkaSink.

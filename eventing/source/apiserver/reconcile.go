@@ -20,11 +20,11 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	sourcesv1 "ebb.dev/ebb/crds/sources/v1"
 	"ebb.dev/ebb/eventing/destination"
+	"ebb.dev/ebb/eventing/enqueue"
 	"ebb.dev/ebb/eventing/filter"
 	"ebb.dev/ebb/eventing/handed"
 	"ebb.dev/ebb/eventing/identity"
@@ -70,7 +70,7 @@ func (r *Reconciler) Setup(m ctrl.Manager) error {
 	sources := ctrl.NewControllerManagedBy(m).Named("apiserversource").For(&sourcesv1.ApiServerSource{}).
 		Watches(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(r.choosing), builder.OnlyMetadata).
 		WatchesRawSource(source.Channel(r.synced, &handler.EnqueueRequestForObject{}))
-	return errors.Join(m.Add(closing), r.Accounts.Watch(sources, &sourcesv1.ApiServerSourceList{}).Complete(reconcile.Func(r.Reconcile)))
+	return errors.Join(m.Add(closing), r.Accounts.Watch(sources, &sourcesv1.ApiServerSourceList{}).Complete(enqueue.Anew(r.Reconcile)))
 }
 
 // choosing are the sources that choose namespaces, which one of them may have changed for.

@@ -24,7 +24,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"ebb.dev/ebb/crds/duck"
 	servingv1 "ebb.dev/ebb/crds/serving/v1"
@@ -81,7 +80,7 @@ func (r *Reconciler) Setup(m ctrl.Manager) error {
 			builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, predicate.LabelChangedPredicate{})))
 	}
 	c = r.Accounts.Watch(c, &sourcesv1.SinkBindingList{})
-	return errors.Join(m.Add(manager.RunnableFunc(r.install)), c.Complete(reconcile.Func(r.Reconcile)))
+	return errors.Join(m.Add(manager.RunnableFunc(r.install)), c.Complete(enqueue.Anew(r.Reconcile)))
 }
 
 func (r *Reconciler) install(ctx context.Context) error {

@@ -13,9 +13,9 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	sourcesv1 "ebb.dev/ebb/crds/sources/v1"
+	"ebb.dev/ebb/eventing/enqueue"
 	"ebb.dev/ebb/eventing/source/binding"
 	"ebb.dev/ebb/eventing/status"
 )
@@ -32,7 +32,7 @@ type Reconciler struct {
 func (r *Reconciler) Setup(m ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(m).Named("containersource").For(&sourcesv1.ContainerSource{}).
 		Owns(&sourcesv1.SinkBinding{}).Owns(&appsv1.Deployment{}, builder.OnlyMetadata).
-		Complete(reconcile.Func(r.Reconcile))
+		Complete(enqueue.Anew(r.Reconcile))
 }
 
 // Reconcile reconciles one ContainerSource.

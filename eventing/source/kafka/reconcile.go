@@ -15,12 +15,12 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"ebb.dev/ebb/crds/duck"
 	sourcesv1 "ebb.dev/ebb/crds/sources/v1"
 	"ebb.dev/ebb/eventing/broker"
 	"ebb.dev/ebb/eventing/destination"
+	"ebb.dev/ebb/eventing/enqueue"
 	"ebb.dev/ebb/eventing/identity"
 	"ebb.dev/ebb/eventing/kafka/cluster"
 	"ebb.dev/ebb/eventing/kafka/settings"
@@ -68,7 +68,7 @@ type Reconciler struct {
 func (r *Reconciler) Setup(m ctrl.Manager) error {
 	b := ctrl.NewControllerManagedBy(m).Named("kafkasource").For(&sourcesv1.KafkaSource{}).
 		WithOptions(controller.Options{MaxConcurrentReconciles: concurrency})
-	return r.Accounts.Watch(b, &sourcesv1.KafkaSourceList{}).Complete(reconcile.Func(r.Reconcile))
+	return r.Accounts.Watch(b, &sourcesv1.KafkaSourceList{}).Complete(enqueue.Anew(r.Reconcile))
 }
 
 // Reconcile reconciles one KafkaSource.

@@ -12,13 +12,13 @@ import (
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"ebb.dev/ebb/crds/conditions"
 	"ebb.dev/ebb/crds/duck"
 	cron "ebb.dev/ebb/crds/sources/schedule"
 	sourcesv1 "ebb.dev/ebb/crds/sources/v1"
 	"ebb.dev/ebb/eventing/destination"
+	"ebb.dev/ebb/eventing/enqueue"
 	"ebb.dev/ebb/eventing/identity"
 	"ebb.dev/ebb/eventing/source/schedule"
 	"ebb.dev/ebb/eventing/status"
@@ -57,8 +57,8 @@ func (r *Reconciler) Setup(m ctrl.Manager) error {
 	pings := ctrl.NewControllerManagedBy(m).Named("pingsource").For(&sourcesv1.PingSource{})
 	crons := ctrl.NewControllerManagedBy(m).Named("cronjobsource").For(&sourcesv1.CronJobSource{})
 	return errors.Join(
-		r.Accounts.Watch(pings, &sourcesv1.PingSourceList{}).Complete(reconcile.Func(r.ping)),
-		r.Accounts.Watch(crons, &sourcesv1.CronJobSourceList{}).Complete(reconcile.Func(r.cron)),
+		r.Accounts.Watch(pings, &sourcesv1.PingSourceList{}).Complete(enqueue.Anew(r.ping)),
+		r.Accounts.Watch(crons, &sourcesv1.CronJobSourceList{}).Complete(enqueue.Anew(r.cron)),
 	)
 }
 
