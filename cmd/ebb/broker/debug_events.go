@@ -95,6 +95,8 @@ type eventPages struct {
 	accept     func(ctx context.Context, stream model.StreamID, events ...*event.Event) error
 	now        func() time.Time
 	logger     *slog.Logger
+	// look is the pause between two looks for partitions that who follows a topic does not know yet.
+	look time.Duration
 
 	// redriving is held while dead events are given back, so that two who ask give none back twice.
 	redriving sync.Mutex
@@ -108,7 +110,7 @@ type eventPages struct {
 func (p *process) events() *eventPages {
 	return &eventPages{
 		log: p.placed, streams: p.streams, readers: p.dispatcher, replays: p.dispatcher, fates: p.dispatcher, all: p.streams.All, partitions: p.placed.Partitions, accept: p.accept, now: time.Now, logger: p.Log,
-		closing: make(chan struct{}),
+		look: lookForPartitions, closing: make(chan struct{}),
 	}
 }
 
@@ -182,6 +184,9 @@ func (p *eventPages) broker(key model.Key) (model.StreamID, error) {
 	}
 	return s.ID, nil
 }
+
+// lookForPartitions is how often who follows a topic looks for new ones.
+const lookForPartitions = 5 * time.Second
 
 // The most events that one page has, and how many it has unless it is told.
 const (
@@ -298,22 +303,47 @@ func (p *eventPages) follow(w http.ResponseWriter, r *http.Request) {
 	if err := control.Flush(); err != nil {
 		return
 	}
-	if err := p.followAll(ctx, all, next, line); err != nil && ctx.Err() == nil {
+	look := time.NewTicker(p.look)
+	defer look.Stop()
+	if err := p.followAll(ctx, all, next, look.C, line); err != nil && ctx.Err() == nil {
 		p.logger.Warn("events not followed any more", "broker", keyIn(r), "error", err)
 	}
 }
 
-// followAll calls f with what each order gets from a position on, one record at a time, until one of them ends.
-func (p *eventPages) followAll(ctx context.Context, all []order, next []log.Position, f func(placedRecord) error) error {
+// followAll calls f with what each order gets from a position on, one record at a time, until one of them ends. Partitions that a topic is
+// given meanwhile, which is looked for whenever look says so, are followed from their first event on.
+func (p *eventPages) followAll(ctx context.Context, all []order, next []log.Position, look <-chan time.Time, f func(placedRecord) error) error {
 	var one sync.Mutex
 	work, ctx := errgroup.WithContext(ctx)
-	for i, o := range all {
+	follow := func(o order, from log.Position) {
 		work.Go(func() error {
-			return p.log.Follow(ctx, o.stream, next[i], func(record log.Record) error {
+			return p.log.Follow(ctx, o.stream, from, func(record log.Record) error {
 				one.Lock()
 				defer one.Unlock()
 				return f(placedRecord{record, o.partition})
 			})
+		})
+	}
+	for i, o := range all {
+		follow(o, next[i])
+	}
+	if all[0].partition != nil {
+		base, _ := partition.Of(all[0].stream)
+		work.Go(func() error {
+			for known := len(all); ; {
+				select {
+				case <-ctx.Done():
+					return nil
+				case <-look:
+				}
+				now, err := p.orders(base)
+				if err != nil {
+					continue // who follows the partitions there are says what is wrong
+				}
+				for ; known < len(now); known++ {
+					follow(now[known], 1)
+				}
+			}
 		})
 	}
 	return work.Wait()

@@ -61,7 +61,7 @@ func served(t *testing.T, limits model.Limits) *pages {
 	streams.Set(s)
 	handler := ingress.New(ingress.Options{Log: l, Streams: streams, Logger: logger})
 	p := &pages{log: l, streams: streams, eventPages: &eventPages{
-		log: l, streams: streams, accept: handler.Accept, now: time.Now, logger: logger, closing: make(chan struct{}),
+		log: l, streams: streams, accept: handler.Accept, now: time.Now, logger: logger, look: time.Minute, closing: make(chan struct{}),
 		readers: snapshot{
 			{ID: readerID, Kind: model.Trigger, Key: model.Key{Namespace: "shop", Name: "mail"}, Stream: brokerStream,
 				Matched: 5, Delivered: 3, Retried: 2, DeadSink: 1, DeadKept: 1},

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/cloudevents/sdk-go/v2/event"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 
 	"ebb.dev/ebb/eventing/dispatch"
@@ -33,8 +34,9 @@ import (
 // answer says. The nth event, named eN, goes to partition N modulo 3.
 type topicPages struct {
 	*pages
-	mu    sync.Mutex
-	taken []string
+	cluster cluster.Cluster
+	mu      sync.Mutex
+	taken   []string
 }
 
 func onATopic(t *testing.T, answer func(id string) int) *topicPages {
@@ -44,11 +46,12 @@ func onATopic(t *testing.T, answer func(id string) int) *topicPages {
 		t.Fatal(err)
 	}
 	t.Cleanup(k.Close)
+	at := cluster.Cluster{Servers: k.ListenAddrs()}
 	logger := slog.New(slog.NewTextHandler(t.Output(), nil))
 	l := placed.New(&memory.Log{}, kafka.Options{Logger: logger})
 	t.Cleanup(l.Close)
 	s := model.Stream{ID: brokerStream, Kind: model.Broker, Key: model.Key{Namespace: "shop", Name: "default"}}
-	l.Place(s.ID, placed.Place{Cluster: cluster.Cluster{Servers: k.ListenAddrs()}, Topic: topic.Topic{Name: "orders", Partitions: 3, Replication: 1}})
+	l.Place(s.ID, placed.Place{Cluster: at, Topic: topic.Topic{Name: "orders", Partitions: 3, Replication: 1}})
 	if err := l.Ensure(t.Context(), s); err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +69,7 @@ func onATopic(t *testing.T, answer func(id string) int) *topicPages {
 		base, _ := partition.Of(id)
 		return handler.Accept(ctx, base, events...)
 	}
-	out := &topicPages{}
+	out := &topicPages{cluster: at}
 	subscriber := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id := r.Header.Get("Ce-Id")
 		status := answer(id)
@@ -100,7 +103,7 @@ func onATopic(t *testing.T, answer func(id string) int) *topicPages {
 	}
 	out.pages = &pages{log: l, streams: streams, eventPages: &eventPages{
 		log: l, streams: streams, readers: d, replays: d, fates: d, all: streams.All, partitions: l.Partitions, accept: accept, now: time.Now, logger: logger,
-		closing: make(chan struct{}),
+		look: 10 * time.Millisecond, closing: make(chan struct{}),
 	}}
 	mux := http.NewServeMux()
 	out.routes(mux)
@@ -203,6 +206,22 @@ func TestATopicIsFollowedInAllItsPartitions(t *testing.T) {
 		if got := next(); got != want {
 			t.Errorf("%s instead of %s", got, want)
 		}
+	}
+	// A partition that is added meanwhile is followed too, from its first event on.
+	client, err := p.cluster.Connect(t.Context(), "grower")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if _, err := kadm.NewClient(client).UpdatePartitions(t.Context(), 4, "orders"); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.log.Ensure(t.Context(), model.Stream{ID: brokerStream, Kind: model.Broker, Key: model.Key{Namespace: "shop", Name: "default"}}); err != nil {
+		t.Fatal(err)
+	}
+	p.append(t, partition.Stream(brokerStream, 3), made("grown"))
+	if got := next(); got != "3/1 grown" {
+		t.Error(got)
 	}
 }
 

@@ -196,6 +196,9 @@ func (l *Log) EnsureTopic(ctx context.Context, m model.Stream, t topic.Topic) er
 	if err != nil {
 		return fmt.Errorf("topic %s: %w", t.Name, l.explain(err))
 	}
+	if err := l.discover(ctx, t.Name, partitions); err != nil {
+		return fmt.Errorf("topic %s: its new partitions: %w", t.Name, l.explain(err))
+	}
 	kept := keptStream{Topic: t.Name, External: t.External, Limits: m.Limits, Partitions: partitions, Owner: l.options.Owner}
 	// Whoever had the topic before may have had it made.
 	kept.Made = !t.External && (made || l.states.made(t.Name))
@@ -254,6 +257,32 @@ func (l *Log) ensureTopic(ctx context.Context, t topic.Topic) (partitions int32,
 		l.client.PurgeTopicsFromProducing(t.Name)
 		l.tails.client.PurgeTopicsFromConsuming(t.Name)
 	})
+}
+
+// discoverPoll is the pause between two looks at what the client knows of a topic.
+const discoverPoll = 20 * time.Millisecond
+
+// discover has the client write to partitions that were added since it first wrote to a topic; by itself it learns of them within minutes, and
+// refuses records for them until then.
+func (l *Log) discover(ctx context.Context, topic string, partitions int32) error {
+	known := func(n int32) bool {
+		leader, _, err := l.client.PartitionLeader(topic, n)
+		return leader >= 0 || err != nil // one without a leader is known too
+	}
+	if !known(0) || known(partitions-1) {
+		return nil // what nothing was written to is looked up with the first record
+	}
+	tick := time.NewTicker(discoverPoll)
+	defer tick.Stop()
+	for !known(partitions - 1) {
+		l.client.ForceMetadataRefresh()
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+	return nil
 }
 
 // Remove drops a stream with its topic, unless that is external, and its readers.
