@@ -2,6 +2,7 @@ package exposure
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -99,6 +100,14 @@ func Placeholder(name types.NamespacedName, purpose, gateway string, owner ...me
 
 // BackendService is the Service of a process outside of the cluster's pods, and the EndpointSlice that says where it listens.
 func BackendService(address string, listens int32) (*corev1.Service, *discoveryv1.EndpointSlice) {
+	family := discoveryv1.AddressTypeIPv4
+	if ip, err := netip.ParseAddr(address); err == nil {
+		ip = ip.Unmap()
+		address = ip.String()
+		if ip.Is6() {
+			family = discoveryv1.AddressTypeIPv6
+		}
+	}
 	service := &corev1.Service{
 		ObjectMeta: metav1.ObjectMeta{Namespace: Namespace, Name: Backend, Labels: map[string]string{PurposeKey: Ingress}},
 		Spec: corev1.ServiceSpec{ClusterIP: corev1.ClusterIPNone, Ports: []corev1.ServicePort{{
@@ -110,7 +119,7 @@ func BackendService(address string, listens int32) (*corev1.Service, *discoveryv
 			Namespace: Namespace, Name: Backend + "-here",
 			Labels: map[string]string{discoveryv1.LabelServiceName: Backend, discoveryv1.LabelManagedBy: "ebb", PurposeKey: Ingress},
 		},
-		AddressType: discoveryv1.AddressTypeIPv4,
+		AddressType: family,
 		Endpoints:   []discoveryv1.Endpoint{{Addresses: []string{address}, Conditions: discoveryv1.EndpointConditions{Ready: ptr.To(true)}}},
 		Ports:       []discoveryv1.EndpointPort{{Name: ptr.To("http"), Port: ptr.To(listens), Protocol: ptr.To(corev1.ProtocolTCP)}},
 	}

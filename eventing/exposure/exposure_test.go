@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 
 	"ebb.dev/ebb/crds/conditions"
 	networking "ebb.dev/ebb/crds/networking/v1alpha1"
@@ -62,5 +63,20 @@ func TestAHostLeadsToItsKind(t *testing.T) {
 				t.Errorf("%+v %+v", placeholder, route.Spec)
 			}
 		})
+	}
+}
+
+func TestAProcessOutsideListensOnAnAddressOfEitherFamily(t *testing.T) {
+	for given, want := range map[string]struct {
+		family  discoveryv1.AddressType
+		address string
+	}{
+		"127.0.0.1":       {discoveryv1.AddressTypeIPv4, "127.0.0.1"},
+		"::1":             {discoveryv1.AddressTypeIPv6, "::1"},
+		"::ffff:10.0.0.1": {discoveryv1.AddressTypeIPv4, "10.0.0.1"},
+	} {
+		if _, slice := BackendService(given, 8080); slice.AddressType != want.family || slice.Endpoints[0].Addresses[0] != want.address {
+			t.Errorf("%s: %+v", given, slice)
+		}
 	}
 }
