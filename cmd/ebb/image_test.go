@@ -76,3 +76,23 @@ func TestASidecarNeedsContainers(t *testing.T) {
 		}
 	}
 }
+
+func TestImagesOfAPlatformAreNamedByItsState(t *testing.T) {
+	dir := t.TempDir()
+	list := func(args ...string) error {
+		cmd := newImageCommand()
+		cmd.SetOut(io.Discard)
+		cmd.SetArgs(append([]string{"list"}, args...))
+		cmd.SilenceErrors, cmd.SilenceUsage = true, true
+		return cmd.ExecuteContext(t.Context())
+	}
+	if err := list("--state", dir); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(storeIn(dir)); err != nil {
+		t.Error(err)
+	}
+	if err := list("--state", dir, "--store", dir); err == nil || !strings.Contains(err.Error(), "state") {
+		t.Errorf("both: %v", err)
+	}
+}

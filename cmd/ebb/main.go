@@ -11,7 +11,6 @@ import (
 
 	"ebb.dev/ebb/autoscale/simulate"
 	"ebb.dev/ebb/deploy/image/imagecmd"
-	"ebb.dev/ebb/deploy/local/state"
 )
 
 func main() {
@@ -43,24 +42,27 @@ func add(root *cobra.Command, group string, commands ...*cobra.Command) {
 	}
 }
 
-// newImageCommand is the image store's, with Ebb's own image beside those of users.
+// newImageCommand is the image store's, with Ebb's own image beside those of users. --state names a platform's store, as everywhere.
 func newImageCommand() *cobra.Command {
 	cmd := imagecmd.New(imageStore())
 	cmd.AddCommand(newPlatformImageCommand())
+	var dir string
+	cmd.PersistentFlags().StringVar(&dir, "state", stateDefault(), "the state folder whose store is meant (or set EBB_STATE)")
+	cmd.MarkFlagsMutuallyExclusive("state", "store")
+	cmd.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
+		if !cmd.Flags().Changed("state") {
+			return nil
+		}
+		// Not Flags().Set: that would count as given, beside --state.
+		return cmd.Flags().Lookup("store").Value.Set(storeIn(dir))
+	}
 	return cmd
 }
 
 // imageStore is the store of the default platform, or of the one that EBB_STATE names.
-func imageStore() string {
-	dir := os.Getenv("EBB_STATE")
-	if dir == "" {
-		var err error
-		if dir, err = state.Default(); err != nil {
-			dir = ".ebb"
-		}
-	}
-	return filepath.Join(dir, "images")
-}
+func imageStore() string { return storeIn(stateDefault()) }
+
+func storeIn(dir string) string { return filepath.Join(dir, "images") }
 
 func newAutoscaleCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "autoscale", Short: "Try the autoscaler"}

@@ -38,14 +38,19 @@ const (
 
 // stateFlag adds --state, whose default is in the user's home.
 func stateFlag(cmd *cobra.Command, into *string) {
+	cmd.Flags().StringVar(into, "state", stateDefault(), "the state folder (or set EBB_STATE)")
+}
+
+// stateDefault is the state folder that EBB_STATE names, or the one in the user's home.
+func stateDefault() string {
+	if env := os.Getenv("EBB_STATE"); env != "" {
+		return env
+	}
 	path, err := state.Default()
 	if err != nil {
-		path = ".ebb"
+		return ".ebb"
 	}
-	if env := os.Getenv("EBB_STATE"); env != "" {
-		path = env
-	}
-	cmd.Flags().StringVar(into, "state", path, "the state folder (or set EBB_STATE)")
+	return path
 }
 
 type upFlags struct {
