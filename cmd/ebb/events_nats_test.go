@@ -7,7 +7,9 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -50,7 +52,27 @@ func (s *steered) takes(host, id string) {
 // One who subscribes late has everything that is kept, a limit of the channel's is one of its stream, and all of it outlives a restart; what
 // was deleted while no broker ran is swept.
 func TestANatsJetStreamChannelKeepsWhatItSays(t *testing.T) {
-	s := steer(t)
+	t.Run("embedded log", func(t *testing.T) { channelKeepsWhatItSays(t, steer(t)) })
+	t.Run("a NATS of one's own", func(t *testing.T) {
+		nats, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), NoSigs: true, NoLog: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		nats.Start()
+		t.Cleanup(func() {
+			nats.Shutdown()
+			nats.WaitForShutdown()
+		})
+		if !nats.ReadyForConnections(time.Minute) {
+			t.Fatal("the server does not start")
+		}
+		s := steer(t)
+		s.keeps = []string{"--nats", nats.ClientURL()}
+		channelKeepsWhatItSays(t, s)
+	})
+}
+
+func channelKeepsWhatItSays(t *testing.T, s *steered) {
 	subscriber := httptest.NewServer(s)
 	defer subscriber.Close()
 	meta := metav1.ObjectMeta{Namespace: "default", Name: "letters"}

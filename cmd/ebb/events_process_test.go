@@ -37,8 +37,8 @@ type steered struct {
 	dir    *state.Dir
 	listen string
 	broker *exec.Cmd
-	// flags are more of the broker's.
-	flags []string
+	// keeps are the broker's flags that say where its log is; by default embedded, in a folder of its own. flags are more of them.
+	keeps, flags []string
 
 	mu  sync.Mutex
 	got []string
@@ -111,9 +111,12 @@ func steer(t *testing.T) *steered {
 // start starts the broker and waits until it takes events.
 func (s *steered) start() {
 	s.t.Helper()
-	s.broker = exec.Command(os.Args[0], "broker", "--kubeconfig", s.dir.Kubeconfig(), "--dir", s.dir.Path("events"), "--relaxed",
+	s.broker = exec.Command(os.Args[0], "broker", "--kubeconfig", s.dir.Kubeconfig(),
 		"--listen", s.listen, "--advertise", "192.0.2.1", "--debug-listen", "unix:"+s.dir.Run("events.sock"))
-	s.broker.Args = append(s.broker.Args, s.flags...)
+	if s.keeps == nil {
+		s.keeps = []string{"--dir", s.dir.Path("events"), "--relaxed"}
+	}
+	s.broker.Args = append(append(s.broker.Args, s.keeps...), s.flags...)
 	s.broker.Env = append(os.Environ(), "EBB_TEST_ROLE=ebb")
 	log, err := os.OpenFile(s.dir.Path("broker.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
