@@ -80,6 +80,8 @@ func TestKubectlFollowsLogsAndForwardsPorts(t *testing.T) {
 	s := shared.namespace(t)
 	s.serve(app{name: "a", annotations: map[string]string{"autoscaling.knative.dev/min-scale": "1"}})
 	pod := s.replicas("a")[0]
+	// A Service is Ready once it answers, which Kubernetes may learn of its pod only later.
+	s.must("wait", "pod/"+pod, "--for=condition=Ready", "--timeout=60s")
 	logs := s.follow("logs", "-f", pod, "-c", "user-container")
 	logs.shows(t, "listening on :8080")
 	forward := s.follow("port-forward", "pod/"+pod, ":8080")
