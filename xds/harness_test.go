@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"ebb.dev/ebb/deploy/envoy/bootstrap"
+	"ebb.dev/ebb/test/freeport"
 	"ebb.dev/ebb/xds"
 	"ebb.dev/ebb/xds/agent"
 	"ebb.dev/ebb/xds/agent/agentpb"
@@ -113,16 +114,6 @@ type nodeService struct {
 	agentpb.UnimplementedNodeServer
 }
 
-func freePort(t testing.TB) uint32 {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return uint32(l.Addr().(*net.TCPAddr).Port)
-}
-
 func newBed(t testing.TB, settings hold.Settings, prepare ...func(*store.Tx)) *bed {
 	t.Helper()
 	binary := envoyBinary(t)
@@ -133,10 +124,10 @@ func newBed(t testing.TB, settings hold.Settings, prepare ...func(*store.Tx)) *b
 	b := &bed{
 		t: t, dir: t.TempDir(), ca: &memory{},
 		scaler:  &scaler{held: map[model.Key]int{}, most: map[model.Key]int{}, seen: make(chan []server.Sample, 1)},
-		address: fmt.Sprintf("127.0.0.1:%d", freePort(t)),
+		address: freeport.Address(freeport.Must(t)),
 		log:     slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})),
 	}
-	port := freePort(t)
+	port := uint32(freeport.Must(t))
 	b.gateway = fmt.Sprintf("http://127.0.0.1:%d", port)
 	b.start(port, settings, prepare...)
 	t.Cleanup(func() { b.stop(); <-b.done })

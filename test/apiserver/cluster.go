@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -17,6 +16,8 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"ebb.dev/ebb/test/freeport"
 )
 
 // Cluster is a running API server with a store.
@@ -40,7 +41,7 @@ func Start(t testing.TB, o Options) *Cluster {
 	t.Helper()
 	dir := t.TempDir()
 	c := &Cluster{Binary: binary(t), Kubeconfig: filepath.Join(dir, "kubeconfig")}
-	address := freeAddress(t)
+	address := freeport.Address(freeport.Must(t))
 	ca := newAuthority(t, dir)
 	admin := ca.issue(t, "admin", "system:masters")
 	server := ca.issue(t, "localhost", "")
@@ -213,14 +214,4 @@ func Eventually(t testing.TB, what string, holds func(context.Context) bool) {
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
-}
-
-func freeAddress(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
+
+	"ebb.dev/ebb/test/freeport"
 )
 
 // lightPlatform is one of its own, with a light node; user runs it, nil is whoever runs the tests.
@@ -17,10 +19,7 @@ func lightPlatform(t *testing.T, user *syscall.Credential) *platform {
 	if err != nil {
 		t.Fatal(err)
 	}
-	port, err := freePort()
-	if err != nil {
-		t.Fatal(err)
-	}
+	port := freeport.Must(t)
 	light := newPlatform(shared.repo, shared.bin, filepath.Join(home, "s"), port)
 	t.Cleanup(func() {
 		if out, err := light.ebb("down", "--purge"); err != nil {

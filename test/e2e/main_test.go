@@ -4,7 +4,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -15,6 +14,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"ebb.dev/ebb/test/freeport"
 )
 
 // insideVariable tells the test process that it is in its network namespace; its value is the state folder.
@@ -150,7 +151,7 @@ func buildImages(repo, store string) error {
 }
 
 func inside(m *testing.M, state string) (int, error) {
-	port, err := freePort()
+	ports, err := freeport.Find(1)
 	if err != nil {
 		return 1, err
 	}
@@ -158,8 +159,8 @@ func inside(m *testing.M, state string) (int, error) {
 	if err != nil {
 		return 1, err
 	}
-	shared = newPlatform(repo, os.Getenv("EBB_BIN"), state, port)
-	if out, err := shared.ebb("up", "--detach", "--node", "kubelet", "--http-port", fmt.Sprint(port)); err != nil {
+	shared = newPlatform(repo, os.Getenv("EBB_BIN"), state, ports[0])
+	if out, err := shared.ebb("up", "--detach", "--node", "kubelet", "--http-port", fmt.Sprint(ports[0])); err != nil {
 		return 1, fmt.Errorf("ebb up: %w\n%s", err, out)
 	}
 	if err := shared.configure(); err != nil {
@@ -180,15 +181,6 @@ func (p *platform) configure() error {
 		return fmt.Errorf("config-autoscaler: %w\n%s", err, out)
 	}
 	return nil
-}
-
-func freePort() (int, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	defer listener.Close()
-	return listener.Addr().(*net.TCPAddr).Port, nil
 }
 
 // long reports whether faults and cycles are to be many.

@@ -4,12 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"ebb.dev/ebb/test/freeport"
 )
 
 // Options say what a broker is like. The zero value listens in plain text, without authentication.
@@ -136,17 +137,17 @@ func (b *Broker) properties(o Options) (text string, format []string, err error)
 	if o.Secure {
 		listeners = append(listeners, "TLS", "SASL", "SASLPLAIN")
 	}
-	addresses, err := freeAddresses(len(listeners))
+	ports, err := freeport.Find(len(listeners))
 	if err != nil {
 		return "", nil, err
 	}
 	at := map[string]string{}
 	var all, advertised []string
 	for i, name := range listeners {
-		at[name] = addresses[i]
-		all = append(all, name+"://"+addresses[i])
+		at[name] = freeport.Address(ports[i])
+		all = append(all, name+"://"+at[name])
 		if name != "CONTROLLER" {
-			advertised = append(advertised, name+"://"+addresses[i])
+			advertised = append(advertised, name+"://"+at[name])
 		}
 	}
 	b.Address, b.TLS, b.SASL, b.SASLPlain = at["PLAINTEXT"], at["TLS"], at["SASL"], at["SASLPLAIN"]
@@ -181,18 +182,4 @@ func (b *Broker) properties(o Options) (text string, format []string, err error)
 		fmt.Fprintf(&lines, "%s=%s\n", key, value)
 	}
 	return lines.String(), format, nil
-}
-
-// freeAddresses are different ports of loopback that nobody listens on.
-func freeAddresses(n int) ([]string, error) {
-	var out []string
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, fmt.Errorf("find a free port: %w", err)
-		}
-		defer l.Close()
-		out = append(out, l.Addr().String())
-	}
-	return out, nil
 }

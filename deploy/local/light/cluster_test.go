@@ -32,6 +32,7 @@ import (
 	"ebb.dev/ebb/deploy/local/kube"
 	"ebb.dev/ebb/deploy/local/light/sandbox"
 	"ebb.dev/ebb/deploy/local/state"
+	"ebb.dev/ebb/test/freeport"
 )
 
 // The test binary is also the program that the tests run in pods, and the node that one of them kills.
@@ -125,7 +126,7 @@ func startKube(t *testing.T) *testCluster {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := kube.Settings{Dir: dir, APIPort: freePort(t), NodeName: "light-test", PodCIDR: "10.244.0.0/16", ServiceCIDR: "10.96.0.0/16", ServiceAddress: "10.96.0.1"}
+	s := kube.Settings{Dir: dir, APIPort: freeport.Must(t), NodeName: "light-test", PodCIDR: "10.244.0.0/16", ServiceCIDR: "10.96.0.0/16", ServiceAddress: "10.96.0.1"}
 	if err := s.Write(time.Now()); err != nil {
 		t.Fatal(err)
 	}
@@ -176,15 +177,6 @@ func startKube(t *testing.T) *testCluster {
 		return err
 	})
 	return c
-}
-
-func freePort(t *testing.T) int {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }
 
 // wait polls until f succeeds.

@@ -20,6 +20,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"ebb.dev/ebb/deploy/local/light/sandbox"
+	"ebb.dev/ebb/test/freeport"
 )
 
 func fetch(url string) (string, error) {
@@ -103,7 +104,7 @@ func (c *testCluster) testLife(t *testing.T) {
 }
 
 func (c *testCluster) testForward(t *testing.T) {
-	port := freePort(t)
+	port := freeport.Must(t)
 	out := make(chan string, 1)
 	stop := make(chan struct{})
 	go func() {

@@ -11,17 +11,8 @@ import (
 	"testing"
 
 	"ebb.dev/ebb/test/bench/testbed"
+	"ebb.dev/ebb/test/freeport"
 )
-
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}
 
 func TestTheStaticPairSpeaksMutualTLS(t *testing.T) {
 	binary := os.Getenv("EBB_ENVOY")
@@ -40,7 +31,7 @@ func TestTheStaticPairSpeaksMutualTLS(t *testing.T) {
 	}
 	host, portText, _ := net.SplitHostPort(app.Listener.Addr().String())
 	port, _ := strconv.Atoi(portText)
-	inner, outer := freePort(t), freePort(t)
+	inner, outer := freeport.Must(t), freeport.Must(t)
 	for _, s := range []static{
 		{Name: "sidecar", Port: inner, Workers: 1, Host: host, To: port, ServeTLS: "spiffe://bench/gateway",
 			Certificate: filepath.Join(dir, "sidecar.pem"), Key: filepath.Join(dir, "sidecar.key"), Roots: roots},
