@@ -7,9 +7,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -19,6 +17,7 @@ import (
 	messagingv1 "ebb.dev/ebb/crds/messaging/v1"
 	messagingv1alpha1 "ebb.dev/ebb/crds/messaging/v1alpha1"
 	"ebb.dev/ebb/test/apiserver"
+	"ebb.dev/ebb/test/nats"
 )
 
 // post sends an event to a host of the broker's and returns the status, 0 without an answer, and what was said.
@@ -54,20 +53,9 @@ func (s *steered) takes(host, id string) {
 func TestANatsJetStreamChannelKeepsWhatItSays(t *testing.T) {
 	t.Run("embedded log", func(t *testing.T) { channelKeepsWhatItSays(t, steer(t)) })
 	t.Run("a NATS of one's own", func(t *testing.T) {
-		nats, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), NoSigs: true, NoLog: true})
-		if err != nil {
-			t.Fatal(err)
-		}
-		nats.Start()
-		t.Cleanup(func() {
-			nats.Shutdown()
-			nats.WaitForShutdown()
-		})
-		if !nats.ReadyForConnections(time.Minute) {
-			t.Fatal("the server does not start")
-		}
+		url := nats.Start(t)
 		s := steer(t)
-		s.keeps = []string{"--nats", nats.ClientURL()}
+		s.keeps = []string{"--nats", url}
 		channelKeepsWhatItSays(t, s)
 	})
 }

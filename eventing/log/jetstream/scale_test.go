@@ -10,11 +10,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
-
 	"ebb.dev/ebb/eventing/log"
 	"ebb.dev/ebb/eventing/log/logtest"
 	"ebb.dev/ebb/eventing/model"
+	"ebb.dev/ebb/test/nats"
 )
 
 func appendTest(t testing.TB, l *Log, id string, size int) log.Position {
@@ -194,33 +193,16 @@ func TestReadersJournalStaysSmall(t *testing.T) {
 	check()
 }
 
-// external starts a NATS server that listens on loopback.
-func external(t *testing.T) string {
-	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), NoSigs: true, NoLog: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Start()
-	t.Cleanup(func() {
-		s.Shutdown()
-		s.WaitForShutdown()
-	})
-	if !s.ReadyForConnections(time.Minute) {
-		t.Fatal("the server does not start")
-	}
-	return s.ClientURL()
-}
-
 func TestExternalServerKeepsThePromises(t *testing.T) {
 	logtest.Run(t, func(t *testing.T) logtest.Opened {
 		c := &clock{at: time.Now()}
-		return opened(t, Options{URL: external(t), Now: c.now}, c)
+		return opened(t, Options{URL: nats.Start(t), Now: c.now}, c)
 	})
 }
 
 // TestTwoProcessesDoNotOverwriteEachOther has two logs on one server, as when the old process has not yet noticed that another took over.
 func TestTwoProcessesDoNotOverwriteEachOther(t *testing.T) {
-	url := external(t)
+	url := nats.Start(t)
 	a := openTest(t, Options{URL: url})
 	ensureTest(t, a, model.Limits{Dedupe: time.Hour})
 	appendTest(t, a, "0", 0)
