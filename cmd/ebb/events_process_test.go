@@ -28,6 +28,7 @@ import (
 	"ebb.dev/ebb/deploy/local/state"
 	"ebb.dev/ebb/eventing/dispatch"
 	"ebb.dev/ebb/test/apiserver"
+	"ebb.dev/ebb/test/freeport"
 )
 
 // steered is an API server, a platform's folder and an event broker that reads and delivers.
@@ -99,12 +100,8 @@ func steer(t *testing.T) *steered {
 			return false
 		})
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.listen = listener.Addr().String()
-	listener.Close()
+	s.listen = freeport.Address(freeport.Must(t))
+	s.keeps = []string{"--dir", s.dir.Path("events"), "--relaxed"}
 	return s
 }
 
@@ -113,9 +110,6 @@ func (s *steered) start() {
 	s.t.Helper()
 	s.broker = exec.Command(os.Args[0], "broker", "--kubeconfig", s.dir.Kubeconfig(),
 		"--listen", s.listen, "--advertise", "192.0.2.1", "--debug-listen", "unix:"+s.dir.Run("events.sock"))
-	if s.keeps == nil {
-		s.keeps = []string{"--dir", s.dir.Path("events"), "--relaxed"}
-	}
 	s.broker.Args = append(append(s.broker.Args, s.keeps...), s.flags...)
 	s.broker.Env = append(os.Environ(), "EBB_TEST_ROLE=ebb")
 	log, err := os.OpenFile(s.dir.Path("broker.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,6 +12,7 @@ import (
 	"time"
 
 	"ebb.dev/ebb/deploy/local/platform"
+	"ebb.dev/ebb/test/freeport"
 )
 
 // unprivileged is a user without rights: this one, or nobody if this one is root.
@@ -89,12 +89,7 @@ func (u *unprivileged) running() int {
 func TestAnUnprivilegedUserGetsANetworkOfTheirOwn(t *testing.T) {
 	bin := binaries(t, "ebb-kube", "envoy")
 	u := newUnprivileged(t)
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := free.Addr().(*net.TCPAddr).Port
-	free.Close()
+	port := freeport.Must(t)
 	up := []string{"--detach", "--bin", bin, "--http-port", strconv.Itoa(port), "--node=light"}
 	out, err := u.ebb("up", up...)
 	if err != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -14,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"ebb.dev/ebb/test/freeport"
 )
 
 // subscriberVariable makes the test binary a subscriber: ADDRESS,FOLDER.
@@ -45,12 +46,7 @@ type noter struct {
 
 func newNoter(t *testing.T) *noter {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	n := &noter{t: t, address: listener.Addr().String(), folder: t.TempDir()}
-	listener.Close()
+	n := &noter{t: t, address: freeport.Address(freeport.Must(t)), folder: t.TempDir()}
 	n.start()
 	t.Cleanup(n.kill)
 	return n

@@ -7,6 +7,7 @@ import (
 	"net"
 	"strconv"
 	"sync"
+	"testing"
 )
 
 // Linux takes outgoing connections' ports from 32768 on by default, Kubernetes those of Services from 30000.
@@ -50,14 +51,8 @@ func Find(n int) ([]int, error) {
 // Address is that of a port.
 func Address(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
 
-// TB is a test that can end.
-type TB interface {
-	Helper()
-	Fatal(args ...any)
-}
-
 // Must is one port, or the end of the test.
-func Must(t TB) int {
+func Must(t testing.TB) int {
 	t.Helper()
 	ports, err := Find(1)
 	if err != nil {

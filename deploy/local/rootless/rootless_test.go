@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"ebb.dev/ebb/test/freeport"
 )
 
 // TestMain is also the program inside the namespaces of TestInsideThereIsAnEmptyNetworkAndEgressLeadsOut.
@@ -159,12 +161,7 @@ func TestTheEdgeHandsBytesToTheSocketInside(t *testing.T) {
 	}
 	defer l.Close()
 	go http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "gateway for "+r.Host) }))
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := free.Addr().(*net.TCPAddr).Port
-	free.Close()
+	port := freeport.Must(t)
 	config, err := Edge(port, gateway, filepath.Join(dir, "admin.sock"))
 	if err != nil {
 		t.Fatal(err)

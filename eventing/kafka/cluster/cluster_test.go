@@ -3,10 +3,11 @@ package cluster
 import (
 	"context"
 	"errors"
-	"net"
 	"strings"
 	"testing"
 	"time"
+
+	"ebb.dev/ebb/test/freeport"
 )
 
 func data(pairs ...string) map[string][]byte {
@@ -70,15 +71,10 @@ func TestClustersAreToldApart(t *testing.T) {
 }
 
 func TestNobodyThereIsSaidSoInTime(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	l.Close()
+	address := freeport.Address(freeport.Must(t))
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	_, err = Cluster{Servers: []string{address}}.Connect(ctx, "test")
+	_, err := Cluster{Servers: []string{address}}.Connect(ctx, "test")
 	var why *Unreachable
 	if !errors.As(err, &why) || why.Reason != "NotReachable" || !strings.Contains(err.Error(), address) {
 		t.Fatal(err)
