@@ -175,9 +175,7 @@ func kafkaAnnotations(have map[string]string, in KafkaInput) map[string]string {
 }
 
 func addressOf(b *eventingv1.Broker, clusterDomain string) duck.AddressStatus {
-	name := "http"
-	url := fmt.Sprintf("http://%s.%s.svc.%s/%s/%s", exposure.BrokerIngress, exposure.Namespace, clusterDomain, b.Namespace, b.Name)
-	return duck.AddressStatus{Address: &duck.Addressable{Name: &name, URL: url}}
+	return duck.AddressStatus{Address: exposure.Brokers.Address(clusterDomain, b)}
 }
 
 // lookAtKafka is how soon a Broker of class Kafka that is well is looked at again: its Secret may have changed, or its topic have more partitions.

@@ -49,7 +49,7 @@ func (r *Reconciler) Setup(ctx context.Context, m ctrl.Manager) error {
 	}
 	options := controller.Options{MaxConcurrentReconciles: concurrency}
 	watching := ctrl.NewControllerManagedBy(m).Named("broker").For(&eventingv1.Broker{}).WithOptions(options).
-		Watches(&networking.Ingress{}, handler.EnqueueRequestsFromMapFunc(r.brokers)).
+		Watches(&networking.Ingress{}, enqueue.OfNamed(exposure.Brokers.Name(), r.Client, &eventingv1.BrokerList{})).
 		WatchesMetadata(&corev1.ConfigMap{}, handler.EnqueueRequestsFromMapFunc(r.configured))
 	if err := r.Policies.Watch(watching, r.Client, &eventingv1.BrokerList{}).Complete(enqueue.Anew(r.Broker)); err != nil {
 		return err
@@ -65,14 +65,6 @@ func (r *Reconciler) Setup(ctx context.Context, m ctrl.Manager) error {
 		Watches(&corev1.Service{}, handler.EnqueueRequestsFromMapFunc(bySubscriber)).
 		Watches(&servingv1.Service{}, handler.EnqueueRequestsFromMapFunc(bySubscriber))
 	return r.Accounts.Watch(triggers, &eventingv1.TriggerList{}).Complete(enqueue.Anew(r.Trigger))
-}
-
-// brokers are all Brokers when the route to their ingress has changed.
-func (r *Reconciler) brokers(ctx context.Context, o client.Object) []ctrl.Request {
-	if o.GetNamespace() != exposure.Namespace || o.GetName() != exposure.BrokerIngress {
-		return nil
-	}
-	return enqueue.All(ctx, r.Client, &eventingv1.BrokerList{})
 }
 
 // configured are the Brokers of class Kafka that name a ConfigMap.

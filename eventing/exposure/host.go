@@ -21,6 +21,9 @@ type Host struct {
 	External bool
 }
 
+// Brokers is the Host of all Brokers.
+var Brokers = Host{Service: BrokerIngress, Purpose: Ingress, External: true}
+
 // Name is the name of the Service, and of the route to it.
 func (h Host) Name() types.NamespacedName {
 	return types.NamespacedName{Namespace: Namespace, Name: h.Service}

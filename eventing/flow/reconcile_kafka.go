@@ -6,11 +6,9 @@ import (
 	"time"
 
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	messagingv1beta1 "ebb.dev/ebb/crds/messaging/v1beta1"
 	"ebb.dev/ebb/eventing/broker"
-	"ebb.dev/ebb/eventing/enqueue"
 	"ebb.dev/ebb/eventing/handed"
 	"ebb.dev/ebb/eventing/log/placed"
 	"ebb.dev/ebb/eventing/status"
@@ -56,12 +54,4 @@ func (r *Reconciler) KafkaChannel(ctx context.Context, request ctrl.Request) (ct
 		return ctrl.Result{RequeueAfter: lookAgain}, nil
 	}
 	return ctrl.Result{RequeueAfter: lookAtKafka}, nil
-}
-
-// kafkaConfigured are all KafkaChannels when their ConfigMap has changed.
-func (r *Reconciler) kafkaConfigured(ctx context.Context, o client.Object) []ctrl.Request {
-	if client.ObjectKeyFromObject(o) != KafkaConfig {
-		return nil
-	}
-	return enqueue.All(ctx, r.Client, &messagingv1beta1.KafkaChannelList{})
 }

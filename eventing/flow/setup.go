@@ -114,7 +114,7 @@ func (r *Reconciler) setupChannels(m ctrl.Manager) error {
 	errs := []error{memory.Complete(enqueue.Anew(r.InMemoryChannel)), nats.Complete(enqueue.Anew(r.NatsJetStreamChannel))}
 	if r.Kafka != nil {
 		kafka := r.keeps(m, &messagingv1beta1.KafkaChannel{}, &messagingv1beta1.KafkaChannelList{}).
-			WatchesMetadata(&corev1.ConfigMap{}, handler.EnqueueRequestsFromMapFunc(r.kafkaConfigured))
+			WatchesMetadata(&corev1.ConfigMap{}, enqueue.OfNamed(KafkaConfig, r.Client, &messagingv1beta1.KafkaChannelList{}))
 		errs = append(errs, kafka.Complete(enqueue.Anew(r.KafkaChannel)))
 	}
 	return errors.Join(errs...)

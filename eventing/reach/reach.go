@@ -24,23 +24,16 @@ type Reach struct {
 	ClusterDomain, Domain string
 }
 
-var ingressName = types.NamespacedName{Namespace: exposure.Namespace, Name: exposure.BrokerIngress}
-
 // Announce makes the brokers' ingress known: its name, the route to it, and where it listens if address is not empty. With an empty
 // address a Service called exposure.Backend is there already.
 func (r *Reach) Announce(ctx context.Context, address string, port int32) error {
-	objects := []client.Object{exposure.Placeholder(ingressName, exposure.Ingress, r.Gateway)}
+	placeholder, route := exposure.Brokers.Exposure(r.Gateway, r.ClusterDomain, r.Domain)
+	objects := []client.Object{placeholder}
 	if address != "" {
 		service, slice := exposure.BackendService(address, port)
 		objects = append(objects, service, slice)
 	}
-	var external []string
-	if r.Domain != "" {
-		external = []string{ingressName.Name + "." + ingressName.Namespace + "." + r.Domain}
-	}
-	backend := types.NamespacedName{Namespace: exposure.Namespace, Name: exposure.Backend}
-	objects = append(objects, exposure.Route(ingressName, exposure.Ingress, exposure.Hosts(ingressName, r.ClusterDomain), external, backend))
-	for _, o := range objects {
+	for _, o := range append(objects, route) {
 		if err := r.ensure(ctx, o); err != nil {
 			return err
 		}
@@ -51,7 +44,7 @@ func (r *Reach) Announce(ctx context.Context, address string, port int32) error 
 // Ingress reports whether the gateways lead to the brokers' ingress, or why not.
 func (r *Reach) Ingress(ctx context.Context) (ready bool, why string) {
 	var ingress networking.Ingress
-	if err := r.Client.Get(ctx, ingressName, &ingress); err != nil {
+	if err := r.Client.Get(ctx, exposure.Brokers.Name(), &ingress); err != nil {
 		return false, fmt.Sprintf("the route to it: %v", err)
 	}
 	return exposure.Reached(&ingress)

@@ -75,17 +75,9 @@ func (r *Reconciler) Setup(m ctrl.Manager) error {
 
 // choosing are the sources that choose namespaces, which one of them may have changed for.
 func (r *Reconciler) choosing(ctx context.Context, _ client.Object) []ctrl.Request {
-	var list sourcesv1.ApiServerSourceList
-	if err := r.Client.List(ctx, &list); err != nil {
-		return nil
-	}
-	var out []ctrl.Request
-	for i := range list.Items {
-		if s := &list.Items[i]; s.Spec.NamespaceSelector != nil && !all(s.Spec.NamespaceSelector) {
-			out = append(out, ctrl.Request{NamespacedName: nameOf(s)})
-		}
-	}
-	return out
+	return enqueue.Those(ctx, r.Client, &sourcesv1.ApiServerSourceList{}, func(s *sourcesv1.ApiServerSource) bool {
+		return s.Spec.NamespaceSelector != nil && !all(s.Spec.NamespaceSelector)
+	})
 }
 
 // Reconcile reconciles one ApiServerSource.
