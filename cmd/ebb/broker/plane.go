@@ -33,7 +33,7 @@ func (p *plane) RemoveStream(ctx context.Context, id model.StreamID) error {
 	s, known := p.streams.Stream(id)
 	p.streams.Delete(id)
 	err := p.log.Remove(ctx, id)
-	if err == nil && known {
+	if known {
 		p.forget(s)
 	}
 	return err

@@ -31,32 +31,105 @@ var ErrMissing = errors.New("it does not exist")
 const settle = 20 * time.Millisecond
 
 // Ensure makes a topic, or finds it, and returns how many partitions it has, and whether it was made. making, if any, is called before one is
-// made: what is known of one of that name is about another.
+// made: what is known of one of that name is about another. Brokers hear of what is made and deleted one after the other: a topic is there
+// once those that lead its partitions know them.
 func Ensure(ctx context.Context, client *kgo.Client, t Topic, making func()) (partitions int32, made bool, err error) {
-	partitions, err = Partitions(ctx, client, t.Name)
-	if err == nil || !errors.Is(err, kerr.UnknownTopicOrPartition) {
-		return partitions, false, err
-	}
-	if t.External {
-		return 0, false, ErrMissing
-	}
-	if making != nil {
-		making()
-	}
-	if made, err = create(ctx, client, t); err != nil {
-		return 0, false, err
-	}
 	for {
-		// Every broker hears of it soon.
-		if partitions, err = Partitions(ctx, client, t.Name); !errors.Is(err, kerr.UnknownTopicOrPartition) {
-			return partitions, made, err
+		partitions, err = Partitions(ctx, client, t.Name)
+		switch {
+		case err == nil && led(ctx, client, t.Name, partitions):
+			return partitions, made, nil
+		case err == nil:
+			err = kerr.UnknownTopicOrPartition
+		case !errors.Is(err, kerr.UnknownTopicOrPartition):
+			return 0, made, err
+		case t.External:
+			return 0, false, ErrMissing
+		case !made:
+			if making != nil {
+				making()
+			}
+			if made, err = create(ctx, client, t); err != nil {
+				return 0, false, err
+			}
 		}
 		select {
 		case <-ctx.Done():
-			return 0, made, err
+			return 0, made, fmt.Errorf("its brokers have not heard of it: %w", errors.Join(err, ctx.Err()))
 		case <-time.After(settle):
 		}
 	}
+}
+
+// led reports whether no broker that is to lead a partition of a topic says that there is no such partition. One that cannot be asked says nothing.
+func led(ctx context.Context, client *kgo.Client, name string, partitions int32) bool {
+	request := kmsg.NewPtrListOffsetsRequest()
+	request.ReplicaID = -1
+	asked := kmsg.NewListOffsetsRequestTopic()
+	asked.Topic = name
+	for n := range partitions {
+		partition := kmsg.NewListOffsetsRequestTopicPartition()
+		partition.Partition, partition.Timestamp = n, -1
+		asked.Partitions = append(asked.Partitions, partition)
+	}
+	request.Topics = []kmsg.ListOffsetsRequestTopic{asked}
+	for _, shard := range client.RequestSharded(ctx, request) {
+		if errors.Is(shard.Err, kerr.UnknownTopicOrPartition) {
+			return false
+		}
+		response, ok := shard.Resp.(*kmsg.ListOffsetsResponse)
+		if shard.Err != nil || !ok {
+			continue
+		}
+		for _, t := range response.Topics {
+			for _, p := range t.Partitions {
+				if errors.Is(kerr.ErrorForCode(p.ErrorCode), kerr.UnknownTopicOrPartition) {
+					return false
+				}
+			}
+		}
+	}
+	return true
+}
+
+// Delete deletes a topic, if it is there, and waits until no broker of those that answer knows it: it is not found again by whoever makes
+// another of its name.
+func Delete(ctx context.Context, client *kgo.Client, name string) error {
+	answers, err := kadm.NewClient(client).DeleteTopics(ctx, name)
+	if err == nil {
+		err = answers.Error()
+	}
+	if errors.Is(err, kerr.UnknownTopicOrPartition) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	deleted := answers[name].ID
+	for _, broker := range client.DiscoveredBrokers() {
+		for knows(ctx, broker, name, deleted) {
+			select {
+			case <-ctx.Done():
+				return fmt.Errorf("it is deleted, but not every broker has heard of it: %w", ctx.Err())
+			case <-time.After(settle):
+			}
+		}
+	}
+	return nil
+}
+
+// knows reports whether a broker says that it has a topic of a name and an identity, if that is known.
+func knows(ctx context.Context, broker *kgo.Broker, name string, id [16]byte) bool {
+	answer, err := broker.Request(ctx, Ask(name))
+	if err != nil {
+		return false
+	}
+	metadata, ok := answer.(*kmsg.MetadataResponse)
+	if !ok {
+		return false
+	}
+	t, err := Find(metadata, name)
+	return err == nil && (id == [16]byte{} || t.TopicID == id)
 }
 
 // create makes a topic, unless somebody else has meanwhile.

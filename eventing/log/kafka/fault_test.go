@@ -9,7 +9,10 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"ebb.dev/ebb/eventing/kafka/cluster"
 	"ebb.dev/ebb/eventing/kafka/topic"
@@ -205,6 +208,37 @@ func TestATopicThatSomebodyTakesAwayIsMadeAgain(t *testing.T) {
 	})
 	if got := read(t, l, orders, 0, 1); got[0].Event.ID() != "3" {
 		t.Error(got[0].Event)
+	}
+}
+
+// TestARemovalThatFailsIsTriedAgain has Kafka refuse to delete a topic, once.
+func TestARemovalThatFailsIsTriedAgain(t *testing.T) {
+	k, err := kfake.NewCluster(kfake.NumBrokers(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(k.Close)
+	c := cluster.Cluster{Servers: k.ListenAddrs()}
+	l := open(t, Options{Cluster: c, Timeout: 2 * time.Second})
+	ensure(t, l, topic.Topic{Name: "orders", Partitions: 1})
+	k.ControlKey(int16(kmsg.DeleteTopics), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		answer := r.ResponseKind().(*kmsg.DeleteTopicsResponse)
+		refused := kmsg.NewDeleteTopicsResponseTopic()
+		refused.Topic, refused.ErrorCode = kmsg.StringPtr("orders"), kerr.TopicAuthorizationFailed.Code
+		answer.Topics = append(answer.Topics, refused)
+		return answer, nil, true
+	})
+	if err := l.Remove(t.Context(), orders); !errors.Is(err, log.ErrUnavailable) {
+		t.Fatal(err)
+	}
+	if err := l.Remove(t.Context(), orders); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := topic.Partitions(t.Context(), foreign(t, c), "orders"); !errors.Is(err, kerr.UnknownTopicOrPartition) {
+		t.Error("the topic is still there:", err)
+	}
+	if len(l.states.streams()) != 0 {
+		t.Error(l.states.streams())
 	}
 }
 

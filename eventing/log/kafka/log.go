@@ -285,13 +285,13 @@ func (l *Log) discover(ctx context.Context, topic string, partitions int32) erro
 	return nil
 }
 
-// Remove drops a stream with its topic, unless that is external, and its readers.
+// Remove drops a stream with its topic, unless that is external, and its readers. What fails can be tried again.
 func (l *Log) Remove(ctx context.Context, id model.StreamID) error {
 	return l.remove(ctx, id, func(s *stream) bool { return !s.isExternal() })
 }
 
 // remove drops a stream and its readers, and its topic if that says so.
-func (l *Log) remove(ctx context.Context, id model.StreamID, deletes func(*stream) bool) error {
+func (l *Log) remove(ctx context.Context, id model.StreamID, deletes func(*stream) bool) (err error) {
 	s, err := l.find(id)
 	if errors.Is(err, log.ErrUnknown) {
 		return nil
@@ -310,6 +310,11 @@ func (l *Log) remove(ctx context.Context, id model.StreamID, deletes func(*strea
 		return nil
 	}
 	s.remove()
+	defer func() {
+		if err != nil {
+			l.restore(id)
+		}
+	}()
 	ctx, cancel := l.bounded(ctx)
 	defer cancel()
 	if deletes(s) {
@@ -327,12 +332,18 @@ func (l *Log) remove(ctx context.Context, id model.StreamID, deletes func(*strea
 	return nil
 }
 
-func (l *Log) deleteTopic(ctx context.Context, name string) error {
-	responses, err := l.admin.DeleteTopics(ctx, name)
-	if err == nil {
-		err = responses.Error()
+// restore knows a stream again whose removal failed.
+func (l *Log) restore(id model.StreamID) {
+	kept, has := l.states.streams()[id]
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if has && l.streams[id] == nil {
+		l.streams[id] = newStream(l, id, kept)
 	}
-	if err != nil && !errors.Is(err, kerr.UnknownTopicOrPartition) {
+}
+
+func (l *Log) deleteTopic(ctx context.Context, name string) error {
+	if err := topic.Delete(ctx, l.client, name); err != nil {
 		return fmt.Errorf("delete topic %s: %w", name, l.explain(err))
 	}
 	l.client.PurgeTopicsFromProducing(name)
