@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"strconv"
 	"strings"
 	"sync"
 
+	"k8s.io/apiserver/pkg/server"
 	cliflag "k8s.io/component-base/cli/flag"
 	"k8s.io/kubernetes/cmd/kube-apiserver/app"
 	"k8s.io/kubernetes/cmd/kube-apiserver/app/options"
@@ -39,7 +41,28 @@ func runAPIServer(ctx context.Context, cfg *Config) error {
 	if errs := completed.Validate(); len(errs) > 0 {
 		return fmt.Errorf("options: %w", errors.Join(errs...))
 	}
-	return app.Run(ctx, completed)
+	config, err := app.NewConfig(completed)
+	if err != nil {
+		return fmt.Errorf("configuration: %w", err)
+	}
+	// What app.Run does, with a filter before all others.
+	chain := config.Aggregator.GenericConfig.BuildHandlerChainFunc
+	config.Aggregator.GenericConfig.BuildHandlerChainFunc = func(api http.Handler, c *server.Config) http.Handler {
+		return standAside(chain(api, c))
+	}
+	complete, err := config.Complete()
+	if err != nil {
+		return fmt.Errorf("configuration: %w", err)
+	}
+	aggregator, err := app.CreateServerChain(complete)
+	if err != nil {
+		return fmt.Errorf("servers: %w", err)
+	}
+	prepared, err := aggregator.PrepareRun()
+	if err != nil {
+		return fmt.Errorf("prepare: %w", err)
+	}
+	return prepared.Run(ctx)
 }
 
 func apiServerFlags(cfg *Config) []string {
