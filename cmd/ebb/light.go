@@ -87,6 +87,13 @@ func (l *lightFlags) run(o agents.NodeOptions, images string) (func(context.Cont
 		return nil, err
 	}
 	return func(ctx context.Context, hooks agents.Hooks) error {
+		options.OnAddress = func(p light.PodAddressed) {
+			if p.Labels[serving.RevisionLabelKey] == "" {
+				return
+			}
+			// The replica's proxy is programmed while the programs start.
+			hooks.Report(&agentpb.PodReport{Namespace: p.Namespace, Name: p.Name, Uid: p.UID, Ip: p.IP, State: agentpb.PodReport_STARTING})
+		}
 		options.OnStart = func(p light.PodStarted) {
 			if p.Labels[serving.RevisionLabelKey] == "" {
 				return

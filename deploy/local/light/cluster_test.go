@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -98,11 +99,12 @@ type testCluster struct {
 	kubeDir
 	settings kube.Settings
 
-	mu      sync.Mutex
-	started []PodStarted
-	drained []string
-	stopped []PodStopped
-	info    Info
+	mu        sync.Mutex
+	addressed []PodAddressed
+	started   []PodStarted
+	drained   []string
+	stopped   []PodStopped
+	info      Info
 }
 
 type kubeDir struct{ bin, kubeconfig string }
@@ -231,10 +233,18 @@ func (c *testCluster) runNode(t *testing.T, mode sandbox.Mode) (stop func()) {
 	o := Options{
 		Config: c.config, Name: "light-test", Dir: dir, Images: &image.Resolver{Store: c.store, Transport: noNetwork{}}, Mode: mode, Pool: 80,
 		CertFile: c.settings.NodeCertFile(), KeyFile: c.settings.NodeKeyFile(), ClientCAFile: c.settings.CAFile(),
-		Log:     slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelWarn})),
-		OnReady: func(i Info) { ready <- i },
-		OnStart: func(s PodStarted) { c.mu.Lock(); c.started = append(c.started, s); c.mu.Unlock() },
-		OnStop:  func(s PodStopped) { c.mu.Lock(); c.stopped = append(c.stopped, s); c.mu.Unlock() },
+		Log:       slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		OnReady:   func(i Info) { ready <- i },
+		OnAddress: func(a PodAddressed) { c.mu.Lock(); c.addressed = append(c.addressed, a); c.mu.Unlock() },
+		OnStart: func(s PodStarted) {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			c.started = append(c.started, s)
+			if !slices.ContainsFunc(c.addressed, func(a PodAddressed) bool { return a.UID == s.UID && a.IP == s.IP }) {
+				t.Errorf("pod %s started before its address was told: %v", s.Name, c.addressed)
+			}
+		},
+		OnStop: func(s PodStopped) { c.mu.Lock(); c.stopped = append(c.stopped, s); c.mu.Unlock() },
 		Drain: func(_ context.Context, p *corev1.Pod) error {
 			c.mu.Lock()
 			c.drained = append(c.drained, p.Name)

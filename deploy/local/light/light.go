@@ -61,6 +61,8 @@ type Options struct {
 	// LogLimit bounds a container's log, in bytes; twice that is kept.
 	LogLimit int64
 
+	// OnAddress is called when a pod has its address, before its programs are started. It must not block.
+	OnAddress func(PodAddressed)
 	// OnStart is called when a pod's first program has been executed, before anything is written to the API. It must not block.
 	OnStart func(PodStarted)
 	// Drain is called when a pod is to end, before preStop and TERM; its context ends with the grace period.
@@ -71,6 +73,13 @@ type Options struct {
 	OnReady func(Info)
 
 	Log *slog.Logger
+}
+
+// PodAddressed is the first word of a pod.
+type PodAddressed struct {
+	UID, Namespace, Name string
+	IP                   string
+	Labels               map[string]string
 }
 
 // PodStarted is the first word of a running pod.

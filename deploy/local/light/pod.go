@@ -238,6 +238,9 @@ func (p *pod) prepareOnce() error {
 				p.ip = n.IP.String()
 			}
 		}
+		if p.m.OnAddress != nil {
+			p.m.OnAddress(PodAddressed{UID: string(p.uid), Namespace: p.namespace, Name: p.name, IP: p.ip, Labels: obj.Labels})
+		}
 	}
 	for _, d := range []string{"volumes", "containers"} {
 		if err := os.MkdirAll(filepath.Join(p.dir, d), 0o755); err != nil {
