@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/encoding/protojson"
@@ -89,10 +90,32 @@ func TestReadinessIsAskedOfWhatIsNotReadyAlone(t *testing.T) {
 		}
 	}
 	golden(t, "testdata/health-specifier.yaml", show(t, envoy.HealthSpecifier([]envoy.Starting{
-		{Replica: replica("by-default", &model.Probe{Kind: model.ProbeTCP, Port: 8080})},
-		{Replica: replica("by-http", &model.Probe{Kind: model.ProbeHTTP, Port: 8080, Path: "health", Headers: []model.Header{{Name: "X-A", Value: "b"}}}), Listening: true},
-		{Replica: replica("by-grpc", &model.Probe{Kind: model.ProbeGRPC, Port: 9000, Service: "echo", Period: 1e9, SuccessThreshold: 2}), Listening: true},
-		{Replica: replica("by-the-kubelet", nil), Listening: true},
+		{Replica: replica("by-default", &model.Probe{Kind: model.ProbeTCP, Port: 8080}), Every: 5 * time.Millisecond},
+		{Replica: replica("by-http", &model.Probe{Kind: model.ProbeHTTP, Port: 8080, Path: "health", Headers: []model.Header{{Name: "X-A", Value: "b"}}}), Listening: true, Every: 4 * time.Millisecond},
+		{Replica: replica("by-grpc", &model.Probe{Kind: model.ProbeGRPC, Port: 9000, Service: "echo", Period: 1e9, SuccessThreshold: 2}), Listening: true, Every: 5 * time.Millisecond},
+		{Replica: replica("by-the-kubelet", nil), Listening: true, Every: 5 * time.Millisecond},
 	})))
 	golden(t, "testdata/health-specifier-all-ready.yaml", show(t, envoy.HealthSpecifier(nil)))
+}
+
+func TestWhatTakesLongIsAskedLessOften(t *testing.T) {
+	for _, c := range []struct {
+		n               int
+		ago, want, next time.Duration
+	}{
+		{1, 0, 2 * time.Millisecond, 800 * time.Millisecond},
+		{1, -time.Second, 2 * time.Millisecond, 800 * time.Millisecond},
+		{1, 799 * time.Millisecond, 2 * time.Millisecond, 800 * time.Millisecond},
+		{1, 800 * time.Millisecond, 4 * time.Millisecond, 1600 * time.Millisecond},
+		{1, 10 * time.Second, 32 * time.Millisecond, 12800 * time.Millisecond},
+		{1, time.Hour, time.Second, 409600 * time.Millisecond},
+		{8, 0, 8 * time.Millisecond, 3200 * time.Millisecond},
+		{72, 0, 64 * time.Millisecond, 25600 * time.Millisecond},
+		{72, 26 * time.Second, 128 * time.Millisecond, 51200 * time.Millisecond},
+		{100_000, 0, time.Second, 409600 * time.Millisecond},
+	} {
+		if got, next := envoy.CheckInterval(c.n, c.ago); got != c.want || next != c.next {
+			t.Errorf("%d replicas, %v ago: every %v until %v, not every %v until %v", c.n, c.ago, got, next, c.want, c.next)
+		}
+	}
 }

@@ -12,18 +12,28 @@ import (
 	"ebb.dev/ebb/xds/model"
 )
 
-// Check intervals of a replica that is not ready yet. A probe is cheap, but a burst of replicas is checked by one Envoy:
-// the interval grows with their number so that the checks stay below a few percent of a core.
+// Check intervals of a replica that is not ready yet. A probe is cheap, but a burst of replicas is checked by one Envoy: the interval grows with
+// their number so that the checks stay below a few percent of a core. And it grows with the time that a replica has taken: what takes
+// seconds may be noticed some milliseconds later.
 const (
-	fastCheck    = 5 * time.Millisecond
+	fastCheck    = 2 * time.Millisecond
 	checksBudget = 1000 // checks a second and proxy
-	slowCheck    = time.Second
+	checksShare  = 200  // of the time that a start has taken, the part that an interval may be
 )
 
-// CheckInterval is how often each of n starting replicas is asked by one proxy.
-func CheckInterval(n int) time.Duration {
-	interval := time.Duration(n) * time.Second / checksBudget
-	return min(max(interval, fastCheck), slowCheck)
+// SlowCheck is the longest check interval.
+const SlowCheck = time.Second
+
+// CheckInterval is how often a replica is asked that began to start some time ago, being one of n of its proxy that start. It is one of a few
+// steps, each twice the one before: a proxy begins anew with every check whose interval changes. until is how long ago the replica must have
+// begun for the next step.
+func CheckInterval(n int, ago time.Duration) (interval, until time.Duration) {
+	wanted := max(time.Duration(n)*time.Second/checksBudget, ago/checksShare)
+	interval = fastCheck
+	for 2*interval <= wanted && interval < SlowCheck {
+		interval *= 2
+	}
+	return min(interval, SlowCheck), 2 * interval * checksShare
 }
 
 // Starting is a replica whose proxy is to find out what is still unknown of it.
@@ -31,24 +41,25 @@ type Starting struct {
 	model.Replica
 	// Answers and Listening are known already.
 	Answers, Listening bool
+	// Every is how often to ask.
+	Every time.Duration
 }
 
 // HealthSpecifier asks one proxy to find out, over HDS, when these replicas' apps answer and when its own listeners for
 // them accept connections. It lists only what is not known yet; with nothing left, reports are rare.
 func HealthSpecifier(starting []Starting) *healthv3.HealthCheckSpecifier {
-	if len(starting) == 0 {
-		return &healthv3.HealthCheckSpecifier{Interval: duration(5 * time.Second)}
-	}
-	interval := CheckInterval(len(starting))
-	specifier := &healthv3.HealthCheckSpecifier{Interval: duration(interval)}
+	specifier := &healthv3.HealthCheckSpecifier{}
+	report := 5 * time.Second
 	for _, r := range starting {
+		report = min(report, r.Every)
 		if !r.Answers && r.Revision.Probe != nil {
-			specifier.ClusterHealthChecks = append(specifier.ClusterHealthChecks, appCheck(r.Replica, interval))
+			specifier.ClusterHealthChecks = append(specifier.ClusterHealthChecks, appCheck(r.Replica, r.Every))
 		}
 		if !r.Listening {
-			specifier.ClusterHealthChecks = append(specifier.ClusterHealthChecks, listenerCheck(r.Replica, interval))
+			specifier.ClusterHealthChecks = append(specifier.ClusterHealthChecks, listenerCheck(r.Replica, r.Every))
 		}
 	}
+	specifier.Interval = duration(report)
 	return specifier
 }
 

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"sync"
 	"time"
 
@@ -102,10 +103,11 @@ func (h *Health) FetchHealthCheck(context.Context, *healthv3.HealthCheckRequestO
 // specify keeps the proxy's specifier up to date.
 func (h *Health) specify(ctx context.Context, id string, stream healthv3.HealthDiscoveryService_StreamHealthCheckServer, poke <-chan struct{}) {
 	var sent *healthv3.HealthCheckSpecifier
+	began := beginnings{}
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
-		starting, next := starting(h.store.Read().ReplicasAt(id), h.now())
+		starting, next := began.starting(h.store.Read().ReplicasAt(id), h.now())
 		specifier := envoy.HealthSpecifier(starting)
 		if sent == nil || !proto.Equal(sent, specifier) {
 			if err := stream.Send(specifier); err != nil {
@@ -123,10 +125,16 @@ func (h *Health) specify(ctx context.Context, id string, stream healthv3.HealthD
 	}
 }
 
-// starting lists the replicas of which something is still to be found out, and when to look again: an initial delay ends.
-func starting(replicas []*store.Replica, now time.Time) ([]envoy.Starting, time.Duration) {
+// beginnings are when the replicas that start began to.
+type beginnings map[model.Key]time.Time
+
+// starting lists the replicas of which something is still to be found out, and when to look again: an initial delay ends, or a replica has taken
+// so long that it is asked less often.
+func (b beginnings) starting(replicas []*store.Replica, now time.Time) ([]envoy.Starting, time.Duration) {
 	var out []envoy.Starting
 	next := time.Hour
+	before := maps.Clone(b)
+	clear(b)
 	for _, replica := range replicas {
 		if !replica.Starting() || replica.App.Host == "" {
 			continue
@@ -136,8 +144,26 @@ func starting(replicas []*store.Replica, now time.Time) ([]envoy.Starting, time.
 			next = min(next, wait)
 		}
 		ask = ask && !after.IsZero() && !now.Before(after)
-		if ask || !replica.Listening {
-			out = append(out, envoy.Starting{Replica: replica.Replica, Answers: !ask, Listening: replica.Listening})
+		if !ask && replica.Listening {
+			continue
+		}
+		out = append(out, envoy.Starting{Replica: replica.Replica, Answers: !ask, Listening: replica.Listening})
+		since, known := before[replica.Pod]
+		if !known {
+			since = now
+		}
+		// What took time before, such as its image, is not the app's.
+		if replica.Started.After(since) {
+			since = replica.Started
+		}
+		b[replica.Pod] = since
+	}
+	for i := range out {
+		ago := now.Sub(b[out[i].Pod])
+		var until time.Duration
+		out[i].Every, until = envoy.CheckInterval(len(out), ago)
+		if out[i].Every < envoy.SlowCheck {
+			next = min(next, until-ago)
 		}
 	}
 	return out, next
