@@ -122,12 +122,25 @@ func one(ctx context.Context, bed *testbed.Bed, concurrency int64, revision stri
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
-// rest sends everything to zero and keeps it from there on.
+// settle is between the end of the last pods and a burst. Who follows a burst with another one measures how the first is cleared away.
+const settle = 2 * time.Second
+
+// rest sends everything to zero, keeps it from there on, and waits until what that took is done.
 func rest(ctx context.Context, bed *testbed.Bed) error {
 	if err := bed.Sleep(ctx); err != nil {
 		return err
 	}
-	return bed.Stay(ctx)
+	if err := bed.Stay(ctx); err != nil {
+		return err
+	}
+	timer := time.NewTimer(settle)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // ask sends all requests at once.

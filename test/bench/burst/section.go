@@ -18,7 +18,7 @@ var (
 func Section(name, node string, bursts []Burst, targets bool) report.Section {
 	s := report.Section{
 		Name: name, Title: "Burst on " + node,
-		About: fmt.Sprintf("%d requests at once to a service at zero, each with %s of work, until the last answer. The ideal schedule has as many replicas, started by one scale patch without Ebb, and no cost of routing.", requests, work),
+		About: fmt.Sprintf("%d requests at once to a service that has been at zero for %s, each with %s of work, until the last answer. The ideal schedule has as many replicas, started by one scale patch without Ebb, and no cost of routing.", requests, settle, work),
 		Data:  bursts,
 	}
 	if len(bursts) == 0 {
