@@ -3,28 +3,38 @@ package main
 import (
 	"context"
 	"runtime"
+	"runtime/debug"
 	"runtime/metrics"
 	"time"
 )
 
-// A collection of this heap takes some 150 ms of processor time, and left alone it comes when much is allocated: in the midst of a burst of
-// pods that somebody waits for. So it is done ahead, while nothing happens.
+// A collection of this heap takes some 200 ms of processor time, and left alone it comes when much is allocated: in the midst of a burst of
+// pods that somebody waits for, and of a large one again and again. So it is done ahead, while nothing happens, and while something does the
+// heap may grow further before the next one.
 const (
 	// quietLook is the pause between two looks, quietLooks how many in a row must have seen nothing happen.
 	quietLook  = 250 * time.Millisecond
 	quietLooks = 2
 	// quietBytes allocated between two looks are what leases, watches and probes need.
 	quietBytes = 1 << 20
-	// worthBytes allocated since the last collection make another one worth its while. A burst of ten pods takes as many again.
+	// worthBytes allocated since the last collection make another one worth its while, or half of what the heap may grow, if that is more: a
+	// large heap takes longer to go through. A burst of ten pods takes as many again.
 	worthBytes = 32 << 20
+
+	// restPercent is how much the heap may grow, in quiet moments and where it is large.
+	restPercent = 75
+	// busyBytes are how much it may grow in any case while something happens, in steps of busyStep percent.
+	busyBytes = 256 << 20
+	busyStep  = 25
 )
 
-// collectAhead collects garbage in quiet moments until ctx ends.
+// collectAhead paces the collector until ctx ends.
 func collectAhead(ctx context.Context) {
 	tick := time.NewTicker(quietLook)
 	defer tick.Stop()
-	samples := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}, {Name: "/gc/cycles/total:gc-cycles"}}
+	samples := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}, {Name: "/gc/cycles/total:gc-cycles"}, {Name: "/gc/heap/live:bytes"}}
 	var pace pace
+	percent := restPercent
 	for {
 		select {
 		case <-ctx.Done():
@@ -32,7 +42,13 @@ func collectAhead(ctx context.Context) {
 		case <-tick.C:
 		}
 		metrics.Read(samples)
-		if pace.look(samples[0].Value.Uint64(), samples[1].Value.Uint64()) {
+		live := samples[2].Value.Uint64()
+		collect := pace.look(samples[0].Value.Uint64(), samples[1].Value.Uint64(), live)
+		if p := pace.percent(live); p != percent {
+			percent = p
+			debug.SetGCPercent(p)
+		}
+		if collect {
 			runtime.GC()
 		}
 	}
@@ -46,8 +62,9 @@ type pace struct {
 	quiet int
 }
 
-// look takes the bytes allocated and the collections made so far, and says whether this is the moment for another one.
-func (p *pace) look(allocated, cycles uint64) bool {
+// look takes the bytes allocated and the collections made so far, and how many bytes the last one left, and says whether this is the moment for
+// another one.
+func (p *pace) look(allocated, cycles, live uint64) (collect bool) {
 	if cycles != p.cycles {
 		p.cycles, p.collected = cycles, allocated
 	}
@@ -57,5 +74,14 @@ func (p *pace) look(allocated, cycles uint64) bool {
 		p.quiet = 0
 	}
 	p.allocated = allocated
-	return p.quiet >= quietLooks && allocated-p.collected >= worthBytes
+	return p.quiet >= quietLooks && allocated-p.collected >= max(worthBytes, live*restPercent/200)
+}
+
+// percent is by how much of what lives in it the heap may grow.
+func (p *pace) percent(live uint64) int {
+	if p.quiet >= quietLooks || live == 0 {
+		return restPercent
+	}
+	grow := int(busyBytes * 100 / live)
+	return max(restPercent, grow-grow%busyStep)
 }
