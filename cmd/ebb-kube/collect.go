@@ -26,32 +26,56 @@ const (
 	// busyBytes are how much it may grow in any case while something happens, in steps of busyStep percent.
 	busyBytes = 256 << 20
 	busyStep  = 25
+
+	// restBytes are what the process may keep from the system at least, and slackBytes what it may beyond a full heap. The limit follows the
+	// heap: one that stays where it is would be smaller than the heap of a thousand services, and the collector would never stop.
+	restBytes  = 400 << 20
+	slackBytes = 64 << 20
 )
 
 // collectAhead paces the collector until ctx ends.
 func collectAhead(ctx context.Context) {
 	tick := time.NewTicker(quietLook)
 	defer tick.Stop()
-	samples := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}, {Name: "/gc/cycles/total:gc-cycles"}, {Name: "/gc/heap/live:bytes"}}
+	samples := []metrics.Sample{
+		{Name: "/gc/heap/allocs:bytes"}, {Name: "/gc/cycles/total:gc-cycles"}, {Name: "/gc/heap/live:bytes"}, {Name: "/memory/classes/total:bytes"},
+		{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/memory/classes/heap/unused:bytes"}, {Name: "/memory/classes/heap/free:bytes"},
+		{Name: "/memory/classes/heap/released:bytes"},
+	}
 	var pace pace
-	percent := restPercent
+	var percent int
+	var most int64
 	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
 		metrics.Read(samples)
-		live := samples[2].Value.Uint64()
+		live, beside := samples[2].Value.Uint64(), samples[3].Value.Uint64()
+		for _, heap := range samples[4:] {
+			beside -= heap.Value.Uint64()
+		}
 		collect := pace.look(samples[0].Value.Uint64(), samples[1].Value.Uint64(), live)
 		if p := pace.percent(live); p != percent {
 			percent = p
 			debug.SetGCPercent(p)
 		}
+		if m := limit(live, beside, percent); m != most {
+			most = m
+			debug.SetMemoryLimit(m)
+		}
 		if collect {
 			runtime.GC()
 		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
 	}
+}
+
+// limit is how much memory the process keeps from the system: a heap that may grow by so many percent never reaches it, but what a burst or the
+// start needed beyond that goes back. beside is what is none of the heap.
+func limit(live, beside uint64, percent int) int64 {
+	full := live + live/100*uint64(percent) + beside + slackBytes
+	return int64(max(restBytes, full-full%slackBytes+slackBytes))
 }
 
 // pace is what is known of allocation.

@@ -49,3 +49,25 @@ func TestTheHeapMayGrowWhileSomethingHappens(t *testing.T) {
 		}
 	}
 }
+
+func TestTheLimitNeverStopsAHeapThatMayGrow(t *testing.T) {
+	const mb = 1 << 20
+	for _, c := range []struct {
+		live, beside uint64
+		percent      int
+		want         int64
+	}{
+		{0, 0, restPercent, 400 * mb},
+		{120 * mb, 60 * mb, restPercent, 400 * mb},
+		{170 * mb, 80 * mb, 150, 576 * mb},
+		{466 * mb, 100 * mb, restPercent, 1024 * mb},
+	} {
+		got := limit(c.live, c.beside, c.percent)
+		if got != c.want {
+			t.Errorf("%d MiB live, %d beside: %d MiB, not %d", c.live/mb, c.beside/mb, got/mb, c.want/mb)
+		}
+		if full := c.live*uint64(100+c.percent)/100 + c.beside; got < int64(full) {
+			t.Errorf("%d MiB for a heap that may take %d", got/mb, full/mb)
+		}
+	}
+}

@@ -331,8 +331,7 @@ func (p *platform) startKubernetes(ctx context.Context) (*kube.Cluster, error) {
 	})
 }
 
-// kubeEnv keeps the largest process small. There is no limit to its memory: a thousand services need more than any that would do something for
-// an empty platform, and a collector that cannot keep to its limit never stops.
+// kubeEnv keeps the largest process small while it starts; then it sees to that itself (cmd/ebb-kube/collect.go).
 var kubeEnv = []string{"GOGC=75"}
 
 // nodeTimeout is how long a node may take to report ready.
