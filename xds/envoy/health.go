@@ -21,8 +21,12 @@ const (
 	checksShare  = 200  // of the time that a start has taken, the part that an interval may be
 )
 
-// SlowCheck is the longest check interval.
-const SlowCheck = time.Second
+const (
+	// SlowCheck is the longest check interval.
+	SlowCheck = time.Second
+	// IdleCheck is the shortest one where a replica's containers are not known to run yet.
+	IdleCheck = 50 * time.Millisecond
+)
 
 // CheckInterval is how often a replica is asked that began to start some time ago, being one of n of its proxy that start. It is one of a few
 // steps, each twice the one before: a proxy begins anew with every check whose interval changes. until is how long ago the replica must have

@@ -1,6 +1,7 @@
 package model
 
 import (
+	"strings"
 	"time"
 
 	"ebb.dev/ebb/crds/async"
@@ -181,6 +182,9 @@ type Replica struct {
 	// App is where the app listens.
 	App Address
 }
+
+// HasSidecar reports whether its proxy serves it alone.
+func (r Replica) HasSidecar() bool { return strings.HasPrefix(r.Proxy, "sidecar/") }
 
 // Address is an IP address and port.
 type Address struct {

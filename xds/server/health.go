@@ -135,6 +135,7 @@ func (b beginnings) starting(replicas []*store.Replica, now time.Time) ([]envoy.
 	next := time.Hour
 	before := maps.Clone(b)
 	clear(b)
+	runs := map[model.Key]bool{}
 	for _, replica := range replicas {
 		if !replica.Starting() || replica.App.Host == "" {
 			continue
@@ -157,12 +158,24 @@ func (b beginnings) starting(replicas []*store.Replica, now time.Time) ([]envoy.
 			since = replica.Started
 		}
 		b[replica.Pod] = since
+		// Nobody tells a sidecar's control plane when the containers beside it run.
+		runs[replica.Pod] = !replica.Started.IsZero() || replica.HasSidecar()
+	}
+	running := 0
+	for _, s := range out {
+		if runs[s.Pod] {
+			running++
+		}
 	}
 	for i := range out {
 		ago := now.Sub(b[out[i].Pod])
-		var until time.Duration
-		out[i].Every, until = envoy.CheckInterval(len(out), ago)
-		if out[i].Every < envoy.SlowCheck {
+		n, least := running, time.Duration(0)
+		if !runs[out[i].Pod] {
+			n, least = len(out), envoy.IdleCheck
+		}
+		every, until := envoy.CheckInterval(n, ago)
+		out[i].Every = max(every, least)
+		if every < envoy.SlowCheck {
 			next = min(next, until-ago)
 		}
 	}

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -26,8 +27,14 @@ func TestReplicasAreAskedFromWhenTheyBegin(t *testing.T) {
 		answers     bool
 	}
 	const ms = time.Millisecond
-	plain := replica("a", func(*store.Replica) {})
+	plain := replica("a", func(r *store.Replica) { r.Started = at(-1000) })
+	created := replica("a", func(*store.Replica) {})
 	started := replica("a", func(r *store.Replica) { r.Started = at(5000) })
+	beside := replica("a", func(r *store.Replica) { r.Proxy = "sidecar/default/a" })
+	crowd := []*store.Replica{plain}
+	for i := range 71 {
+		crowd = append(crowd, replica(fmt.Sprint("created-", i), func(*store.Replica) {}))
+	}
 	delayed := replica("a", func(r *store.Replica) { r.Started, r.Revision.Probe.InitialDelay = at(0), 700*ms })
 	for name, looks := range map[string][]look{
 		"an app that starts soon, and another one that takes seconds": {
@@ -35,8 +42,15 @@ func TestReplicasAreAskedFromWhenTheyBegin(t *testing.T) {
 			{500, []*store.Replica{plain}, 2 * ms, 300 * ms, false},
 			{2000, []*store.Replica{plain}, 8 * ms, 1200 * ms, false},
 		},
+		"seldom before its containers run, for nobody can answer": {
+			{0, []*store.Replica{created}, 50 * ms, 800 * ms, false},
+			{30_000, []*store.Replica{created}, 128 * ms, 21200 * ms, false},
+		},
+		"nobody says when containers run that have a sidecar": {
+			{0, []*store.Replica{beside}, 2 * ms, 800 * ms, false},
+		},
 		"an image that took seconds is not the app's": {
-			{0, []*store.Replica{plain}, 2 * ms, 800 * ms, false},
+			{0, []*store.Replica{created}, 50 * ms, 800 * ms, false},
 			{5000, []*store.Replica{started}, 2 * ms, 800 * ms, false},
 		},
 		"one that went and came back begins anew": {
@@ -63,6 +77,12 @@ func TestReplicasAreAskedFromWhenTheyBegin(t *testing.T) {
 				}
 			}
 		})
+	}
+	starting, _ := (beginnings{}).starting(crowd, begin)
+	for _, s := range starting {
+		if runs := s.Pod == plain.Pod; runs && s.Every != 2*ms || !runs && s.Every != 64*ms {
+			t.Errorf("one of 72 runs, and %s is asked every %v", s.Pod, s.Every)
+		}
 	}
 	done := replica("a", func(r *store.Replica) { r.Answers, r.Listening = true, true })
 	if starting, _ := (beginnings{}).starting([]*store.Replica{done, replica("b", func(r *store.Replica) { r.App.Host = "" })}, begin); len(starting) != 0 {
