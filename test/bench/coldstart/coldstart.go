@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	"ebb.dev/ebb/test/bench/memory"
 	"ebb.dev/ebb/test/bench/stats"
 	"ebb.dev/ebb/test/bench/testbed"
 	"ebb.dev/ebb/xds/phases"
@@ -20,7 +21,15 @@ type Options struct {
 	Rounds int
 	// Scales are the numbers of services that exist at zero.
 	Scales []int
-	Log    *slog.Logger
+	// Idle is how long the platform is looked at with each of these numbers, while nothing is asked of it.
+	Idle time.Duration
+	Log  *slog.Logger
+}
+
+// Rest is the platform with a number of services at zero and nothing to do.
+type Rest struct {
+	Services int
+	Parts    []memory.Part
 }
 
 // Start is one cold start of each kind, in milliseconds.
@@ -48,16 +57,17 @@ type pair struct{ service, revision, bare string }
 
 type run struct {
 	Options
-	bed  *testbed.Bed
-	have int
+	bed   *testbed.Bed
+	have  int
+	rests []Rest
 }
 
-// Measure makes all cold starts, on a platform without services.
-func Measure(ctx context.Context, bed *testbed.Bed, o Options) ([]Start, error) {
+// Measure makes all cold starts, on a platform without services, and looks at it at rest before those of each scale.
+func Measure(ctx context.Context, bed *testbed.Bed, o Options) ([]Start, []Rest, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	if err := bed.WatchBare(ctx); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	r := run{Options: o, bed: bed}
 	var out []Start
@@ -65,10 +75,10 @@ func Measure(ctx context.Context, bed *testbed.Bed, o Options) ([]Start, error) 
 		starts, err := r.scale(ctx, scale)
 		out = append(out, starts...)
 		if err != nil {
-			return out, fmt.Errorf("with %d services: %w", scale, err)
+			return out, r.rests, fmt.Errorf("with %d services: %w", scale, err)
 		}
 	}
-	return out, nil
+	return out, r.rests, nil
 }
 
 // scale adds services up to a number and wakes a fresh batch of them.
@@ -94,6 +104,11 @@ func (r *run) scale(ctx context.Context, scale int) ([]Start, error) {
 		}
 		pairs = append(pairs, p)
 	}
+	parts, err := memory.Look(ctx, r.bed.State, r.Idle)
+	if err != nil {
+		return nil, err
+	}
+	r.rests = append(r.rests, Rest{Services: r.have, Parts: parts})
 	var out []Start
 	for round := range r.Rounds + 1 {
 		starts, err := r.round(ctx, pairs, scale, round)

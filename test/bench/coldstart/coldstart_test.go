@@ -3,6 +3,8 @@ package coldstart
 import (
 	"math"
 	"testing"
+
+	"ebb.dev/ebb/test/bench/memory"
 )
 
 // start is answered 100 ms after the request, of a bare start of 80.
@@ -45,14 +47,18 @@ func TestTheSectionComparesWithTheBareStart(t *testing.T) {
 			starts = append(starts, start(scale, i == 0))
 		}
 	}
-	s := Section("coldstart-light", "the light node", starts)
+	rests := []Rest{{Services: 10, Parts: []memory.Part{{Name: "kubernetes", PSS: 300, CPU: 4}}}}
+	s := Section("coldstart-light", "the light node", starts, rests)
 	if len(s.Targets) != 4 || s.Targets[0].Got != 20 || !s.Targets[0].Met || s.Targets[2].Got != 1 || s.Targets[3].Got != 1 {
 		t.Errorf("%+v", s.Targets)
 	}
 	if got := len(s.Tables[0].Rows); got != 5 {
 		t.Errorf("%d groups", got)
 	}
-	if s := Section("x", "y", nil); s.Missing == "" {
+	if got := s.Tables[3].Rows; len(got) != 1 {
+		t.Errorf("at rest: %v", got)
+	}
+	if s := Section("x", "y", nil, nil); s.Missing == "" {
 		t.Error("nothing was measured, and it does not say so")
 	}
 }

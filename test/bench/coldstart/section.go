@@ -57,7 +57,7 @@ func (s Start) durations() []float64 {
 }
 
 // Section shows what was measured on one kind of node.
-func Section(name, node string, starts []Start) report.Section {
+func Section(name, node string, starts []Start, rests []Rest) report.Section {
 	s := report.Section{
 		Name:  name,
 		Title: "Cold start on " + node,
@@ -75,7 +75,7 @@ func Section(name, node string, starts []Start) report.Section {
 		report.NewTarget("p50 over the bare start", over50, mostP50, "ms"),
 		report.NewTarget("p99 over the bare start", over99, mostP99, "ms"),
 	}
-	s.Tables = append(s.Tables, groups(starts, &s), phasesTable(starts), bareTable(starts))
+	s.Tables = append(s.Tables, groups(starts, &s), phasesTable(starts), bareTable(starts), restTable(rests))
 	s.Plots = []report.Plot{
 		{Title: "Start to answer", Unit: "ms", Series: []report.Series{{Name: "Ebb, answered", Samples: answered}, {Name: "bare, listening", Samples: listening}}},
 		{Title: "Where it goes (means)", Unit: "ms", Bars: bars(starts)},
@@ -150,6 +150,17 @@ func bareTable(starts []Start) report.Table {
 	} {
 		took := each(starts, step.took)
 		t.Add(step.name, took.Median(), took.Quantile(0.99))
+	}
+	return t
+}
+
+// restTable shows what services at zero cost where nobody asks for them.
+func restTable(rests []Rest) report.Table {
+	t := report.Table{Title: "At rest", Columns: []string{"services at zero", "process", "MiB", "% of a core"}}
+	for _, rest := range rests {
+		for _, part := range rest.Parts {
+			t.Add(rest.Services, part.Name, part.PSS, part.CPU)
+		}
 	}
 	return t
 }

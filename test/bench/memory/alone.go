@@ -94,5 +94,5 @@ func Alone(ctx context.Context, bed testbed.Options, idle time.Duration) (parts 
 	case <-timeout.Done():
 		return nil, errors.New("Kubernetes alone did not get ready in time")
 	}
-	return look(ctx, state, idle)
+	return Look(ctx, state, idle)
 }

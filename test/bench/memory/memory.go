@@ -51,7 +51,7 @@ type Result struct {
 func Measure(ctx context.Context, bed *testbed.Bed, o Options) (Result, error) {
 	var r Result
 	var err error
-	if r.Idle, err = look(ctx, bed.State, o.Idle); err != nil {
+	if r.Idle, err = Look(ctx, bed.State, o.Idle); err != nil {
 		return r, err
 	}
 	var services []testbed.Service
@@ -61,12 +61,12 @@ func Measure(ctx context.Context, bed *testbed.Bed, o Options) (Result, error) {
 	if err := bed.Create(ctx, services...); err != nil {
 		return r, err
 	}
-	r.Loaded, err = look(ctx, bed.State, o.Idle)
+	r.Loaded, err = Look(ctx, bed.State, o.Idle)
 	return r, err
 }
 
-// look waits until the platform has settled and measures all its processes over a time.
-func look(ctx context.Context, state string, over time.Duration) ([]Part, error) {
+// Look waits until the platform has settled and measures all its processes over a time.
+func Look(ctx context.Context, state string, over time.Duration) ([]Part, error) {
 	if err := pause(ctx, settleTime); err != nil {
 		return nil, err
 	}

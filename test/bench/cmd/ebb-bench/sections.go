@@ -80,12 +80,12 @@ var sections = []section{
 		return writes.Section(s.name("writes"), got), err
 	}},
 	{"coldstart", []string{kubelet, light, sidecar}, func(ctx context.Context, s *stage) (report.Section, error) {
-		o := coldstart.Options{Batch: 10, Rounds: 3, Scales: []int{10, 100, 1000}, Log: s.log}
+		o := coldstart.Options{Batch: 10, Rounds: 3, Scales: []int{10, 100, 1000}, Idle: s.idle(), Log: s.log}
 		if s.quick {
-			o = coldstart.Options{Batch: 5, Rounds: 1, Scales: []int{10, 100}, Log: s.log}
+			o = coldstart.Options{Batch: 5, Rounds: 1, Scales: []int{10, 100}, Idle: s.idle(), Log: s.log}
 		}
-		got, err := coldstart.Measure(ctx, s.bed, o)
-		return coldstart.Section(s.name("coldstart"), s.title(), got), err
+		got, rests, err := coldstart.Measure(ctx, s.bed, o)
+		return coldstart.Section(s.name("coldstart"), s.title(), got, rests), err
 	}},
 	{"burst", []string{kubelet, light, sidecar}, func(ctx context.Context, s *stage) (report.Section, error) {
 		got, err := burst.Measure(ctx, s.bed, burst.Options{Rounds: pick(s, 10, 2), Log: s.log})
