@@ -133,14 +133,7 @@ func rest(ctx context.Context, bed *testbed.Bed) error {
 	if err := bed.Stay(ctx); err != nil {
 		return err
 	}
-	timer := time.NewTimer(settle)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return testbed.Pause(ctx, settle)
 }
 
 // ask sends all requests at once.

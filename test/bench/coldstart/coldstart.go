@@ -135,7 +135,7 @@ func (r *run) round(ctx context.Context, pairs []pair, scale, round int) ([]Star
 			steps[0], steps[1] = steps[1], steps[0]
 		}
 		for _, step := range steps {
-			if err := quiet(ctx); err != nil {
+			if err := testbed.Pause(ctx, quietTime); err != nil {
 				return out, err
 			}
 			if err := step(ctx, p, &s); err != nil {
@@ -150,17 +150,6 @@ func (r *run) round(ctx context.Context, pairs []pair, scale, round int) ([]Star
 
 // quietTime is how long nothing is asked of the machine before a start: statuses of the one before are written then.
 const quietTime = 400 * time.Millisecond
-
-func quiet(ctx context.Context) error {
-	timer := time.NewTimer(quietTime)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 

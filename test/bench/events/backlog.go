@@ -243,7 +243,7 @@ const looks = 200 * time.Millisecond
 // await returns when the subscriber has everything and the group has no lag.
 func (d *drainer) await(ctx context.Context, began time.Time, topic, group string, into *Drain) error {
 	for {
-		if err := pause(ctx, looks); err != nil {
+		if err := testbed.Pause(ctx, looks); err != nil {
 			return fmt.Errorf("%d of %d records were received: %w", into.Received, d.Records, err)
 		}
 		var now struct{ Count, Last int64 }

@@ -150,7 +150,7 @@ func (r *run) sync(ctx context.Context) error {
 	}()
 	data := bytes.Repeat([]byte("x"), eventBytes)
 	for range syncs {
-		if err := pause(ctx, time.Second/rate); err != nil {
+		if err := testbed.Pause(ctx, time.Second/rate); err != nil {
 			return err
 		}
 		began := time.Now()

@@ -82,7 +82,7 @@ const memorySettle = 3 * time.Second
 
 // brokerMemory is the proportional set size of the broker's process, in bytes.
 func (r *run) brokerMemory(ctx context.Context) (int64, error) {
-	if err := pause(ctx, memorySettle); err != nil {
+	if err := testbed.Pause(ctx, memorySettle); err != nil {
 		return 0, err
 	}
 	pid, err := r.brokerPID()
@@ -140,7 +140,7 @@ func (r *run) calm(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := pause(ctx, calmLook); err != nil {
+		if err := testbed.Pause(ctx, calmLook); err != nil {
 			return err
 		}
 		after, err := r.platformCPU()
@@ -172,15 +172,4 @@ func (r *run) platformCPU() (sum time.Duration, err error) {
 		sum += cpu
 	}
 	return sum, nil
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }

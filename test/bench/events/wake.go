@@ -84,7 +84,7 @@ func (r *run) wakeRound(ctx context.Context, services []testbed.Service, round i
 			steps[0], steps[1] = steps[1], steps[0]
 		}
 		for _, step := range steps {
-			if err := pause(ctx, quietTime); err != nil {
+			if err := testbed.Pause(ctx, quietTime); err != nil {
 				return err
 			}
 			if err := r.bounded(ctx, s.Name, &w, step); err != nil {

@@ -67,7 +67,7 @@ func Measure(ctx context.Context, bed *testbed.Bed, o Options) (Result, error) {
 
 // Look waits until the platform has settled and measures all its processes over a time.
 func Look(ctx context.Context, state string, over time.Duration) ([]Part, error) {
-	if err := pause(ctx, settleTime); err != nil {
+	if err := testbed.Pause(ctx, settleTime); err != nil {
 		return nil, err
 	}
 	parts, err := parts(state)
@@ -81,7 +81,7 @@ func Look(ctx context.Context, state string, over time.Duration) ([]Part, error)
 		}
 	}
 	begin := time.Now()
-	if err := pause(ctx, over); err != nil {
+	if err := testbed.Pause(ctx, over); err != nil {
 		return nil, err
 	}
 	took := time.Since(begin)
@@ -107,17 +107,6 @@ func Look(ctx context.Context, state string, over time.Duration) ([]Part, error)
 	}
 	slices.SortFunc(out, func(a, b Part) int { return cmp.Compare(b.PSS, a.PSS) })
 	return out, nil
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }
 
 // parts names every process of a platform. Pods are none of them.

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kfake"
+	"ebb.dev/ebb/test/fakekafka"
 )
 
 func TestJetStreamAcknowledgesInBothModesAndLeavesNothing(t *testing.T) {
@@ -27,13 +27,9 @@ func TestJetStreamAcknowledgesInBothModesAndLeavesNothing(t *testing.T) {
 }
 
 func TestKafkaAcknowledges(t *testing.T) {
-	cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer cluster.Close()
+	server := fakekafka.At(t).Servers[0]
 	for range 2 { // the second time, the topic is there
-		r, err := Produce(t.Context(), Kafka{Server: cluster.ListenAddrs()[0], Topic: "raw", Clients: 2, Bytes: 512, Duration: 50 * time.Millisecond})
+		r, err := Produce(t.Context(), Kafka{Server: server, Topic: "raw", Clients: 2, Bytes: 512, Duration: 50 * time.Millisecond})
 		if err != nil || r.Errors != 0 || r.Requests == 0 {
 			t.Errorf("%v, %d acknowledged, %d errors (%s)", err, r.Requests, r.Errors, r.FirstError)
 		}
@@ -50,12 +46,7 @@ func TestWhatStoresNothingReadsAndAccepts(t *testing.T) {
 }
 
 func TestABacklogIsPostedAndCommitted(t *testing.T) {
-	cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer cluster.Close()
-	server := cluster.ListenAddrs()[0]
+	server := fakekafka.At(t).Servers[0]
 	var taken atomic.Int64
 	subscriber := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Host == "subscriber" && r.Header.Get("Ce-Id") != "" && r.ContentLength == 64 {

@@ -247,6 +247,18 @@ func Until(ctx context.Context, what string, f func() error) error {
 	}
 }
 
+// Pause returns after a time, or with the context's cause when that ends.
+func Pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
 // RemoveState removes a folder that an earlier run left, if no platform runs in it.
 func RemoveState(path string) error {
 	s, err := platform.GetStatus(path)
