@@ -6,22 +6,16 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/twmb/franz-go/pkg/kfake"
-
-	"ebb.dev/ebb/eventing/kafka/cluster"
 	"ebb.dev/ebb/eventing/kafka/topic"
 	"ebb.dev/ebb/eventing/log/placed"
 	"ebb.dev/ebb/eventing/model"
+	"ebb.dev/ebb/test/fakekafka"
 )
 
 func TestRepliesAreFoundInAllPartitionsOfATopic(t *testing.T) {
-	k, err := kfake.NewCluster(kfake.NumBrokers(1))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(k.Close)
+	at := fakekafka.At(t)
 	r := startOn(t, func(l *placed.Log, id model.StreamID) {
-		l.Place(id, placed.Place{Cluster: cluster.Cluster{Servers: k.ListenAddrs()}, Topic: topic.Topic{Name: "topic", Partitions: 3}})
+		l.Place(id, placed.Place{Cluster: at, Topic: topic.Topic{Name: "topic", Partitions: 3}})
 	})
 	r.subscribe()
 	var group sync.WaitGroup

@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kfake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"ebb.dev/ebb/eventing/kafka/cluster"
@@ -20,6 +19,7 @@ import (
 	"ebb.dev/ebb/eventing/log/memory"
 	"ebb.dev/ebb/eventing/model"
 	"ebb.dev/ebb/eventing/partition"
+	"ebb.dev/ebb/test/fakekafka"
 )
 
 // another is the UID of one more object that is gone.
@@ -58,12 +58,7 @@ func fill(t *testing.T, l *kafka.Log, stream, name string, external bool, reader
 
 // TestOnKafkaOnlyItsOwnTopicsAreSwept has everything deleted but one Broker and one of its Triggers while no broker ran.
 func TestOnKafkaOnlyItsOwnTopicsAreSwept(t *testing.T) {
-	k, err := kfake.NewCluster(kfake.NumBrokers(1))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(k.Close)
-	at := cluster.Cluster{Servers: k.ListenAddrs()}
+	at := fakekafka.At(t)
 	client, err := at.Connect(t.Context(), "test")
 	if err != nil {
 		t.Fatal(err)
@@ -115,12 +110,7 @@ func TestOnKafkaOnlyItsOwnTopicsAreSwept(t *testing.T) {
 }
 
 func TestALogOnKafkaOfAnotherClusterIsLeftAlone(t *testing.T) {
-	k, err := kfake.NewCluster(kfake.NumBrokers(1))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(k.Close)
-	l := onKafka(t, cluster.Cluster{Servers: k.ListenAddrs()}, "cluster-1")
+	l := onKafka(t, fakekafka.At(t), "cluster-1")
 	s := swept(t, &memory.Log{}, "cluster-2", interceptor.Funcs{})
 	s.Log = kafka.Owned{Log: l}
 	if _, err := s.Sweep(t.Context()); !errors.Is(err, kafka.ErrOwner) {

@@ -16,7 +16,6 @@ import (
 
 	"github.com/cloudevents/sdk-go/v2/event"
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kfake"
 
 	"ebb.dev/ebb/eventing/dispatch"
 	"ebb.dev/ebb/eventing/dispatch/send"
@@ -28,6 +27,7 @@ import (
 	"ebb.dev/ebb/eventing/log/placed"
 	"ebb.dev/ebb/eventing/model"
 	"ebb.dev/ebb/eventing/partition"
+	"ebb.dev/ebb/test/fakekafka"
 )
 
 // topicPages are the pages of a Broker shop/default that is a topic of three partitions, with a Trigger shop/mail whose subscriber answers as
@@ -41,12 +41,7 @@ type topicPages struct {
 
 func onATopic(t *testing.T, answer func(id string) int) *topicPages {
 	t.Helper()
-	k, err := kfake.NewCluster(kfake.NumBrokers(1))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(k.Close)
-	at := cluster.Cluster{Servers: k.ListenAddrs()}
+	at := fakekafka.At(t)
 	logger := slog.New(slog.NewTextHandler(t.Output(), nil))
 	l := placed.New(&memory.Log{}, kafka.Options{Logger: logger})
 	t.Cleanup(l.Close)
@@ -94,7 +89,7 @@ func onATopic(t *testing.T, answer func(id string) int) *topicPages {
 		}
 	})
 	readers := &partition.Readers{Dispatcher: d, Log: l}
-	err = readers.Set(t.Context(), model.Reader{
+	err := readers.Set(t.Context(), model.Reader{
 		ID: readerID, Kind: model.Trigger, Key: model.Key{Namespace: "shop", Name: "mail"}, Stream: brokerStream,
 		Subscriber: model.Destination{URL: subscriber.URL}, Delivery: model.Delivery{Timeout: time.Minute}, Start: model.Start{Earliest: true},
 	})

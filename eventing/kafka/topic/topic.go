@@ -63,16 +63,11 @@ func Ensure(ctx context.Context, client *kgo.Client, t Topic, making func()) (pa
 
 // led reports whether no broker that is to lead a partition of a topic says that there is no such partition. One that cannot be asked says nothing.
 func led(ctx context.Context, client *kgo.Client, name string, partitions int32) bool {
-	request := kmsg.NewPtrListOffsetsRequest()
-	request.ReplicaID = -1
-	asked := kmsg.NewListOffsetsRequestTopic()
-	asked.Topic = name
+	asked := make([]int32, partitions)
 	for n := range partitions {
-		partition := kmsg.NewListOffsetsRequestTopicPartition()
-		partition.Partition, partition.Timestamp = n, -1
-		asked.Partitions = append(asked.Partitions, partition)
+		asked[n] = n
 	}
-	request.Topics = []kmsg.ListOffsetsRequestTopic{asked}
+	request := AskOffsets(name, Latest, asked...)
 	for _, shard := range client.RequestSharded(ctx, request) {
 		if errors.Is(shard.Err, kerr.UnknownTopicOrPartition) {
 			return false
@@ -173,6 +168,27 @@ func Ask(name string) *kmsg.MetadataRequest {
 	asked := kmsg.NewMetadataRequestTopic()
 	asked.Topic = kmsg.StringPtr(name)
 	request.Topics = []kmsg.MetadataRequestTopic{asked}
+	return request
+}
+
+// The times that ask for the ends of a partition.
+const (
+	Latest   = -1
+	Earliest = -2
+)
+
+// AskOffsets is the question for the first offsets of partitions at a time in milliseconds, or for one of their ends.
+func AskOffsets(name string, millis int64, partitions ...int32) *kmsg.ListOffsetsRequest {
+	request := kmsg.NewPtrListOffsetsRequest()
+	request.ReplicaID, request.IsolationLevel = -1, 1
+	asked := kmsg.NewListOffsetsRequestTopic()
+	asked.Topic = name
+	for _, n := range partitions {
+		partition := kmsg.NewListOffsetsRequestTopicPartition()
+		partition.Partition, partition.Timestamp = n, millis
+		asked.Partitions = append(asked.Partitions, partition)
+	}
+	request.Topics = []kmsg.ListOffsetsRequestTopic{asked}
 	return request
 }
 

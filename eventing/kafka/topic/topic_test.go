@@ -11,16 +11,14 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"ebb.dev/ebb/test/fakekafka"
 )
 
 // imitation is a Kafka in this process, and a client of it.
 func imitation(t *testing.T) (*kfake.Cluster, *kgo.Client) {
 	t.Helper()
-	k, err := kfake.NewCluster(kfake.NumBrokers(1))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(k.Close)
+	k, _ := fakekafka.Start(t)
 	return k, connect(t, k)
 }
 

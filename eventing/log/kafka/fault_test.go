@@ -10,7 +10,6 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
-	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -19,6 +18,7 @@ import (
 	"ebb.dev/ebb/eventing/log"
 	"ebb.dev/ebb/eventing/log/logtest"
 	"ebb.dev/ebb/eventing/model"
+	"ebb.dev/ebb/test/fakekafka"
 	broker "ebb.dev/ebb/test/kafka"
 )
 
@@ -189,7 +189,7 @@ func authenticate(t *testing.T, k *broker.Broker) {
 
 // TestATopicThatSomebodyTakesAwayIsMadeAgain deletes the topic behind the log's back.
 func TestATopicThatSomebodyTakesAwayIsMadeAgain(t *testing.T) {
-	c := imitation(t)
+	c := fakekafka.At(t)
 	l := open(t, Options{Cluster: c, Timeout: 2 * time.Second})
 	ensure(t, l, topic.Topic{Name: "orders", Partitions: 1})
 	if _, err := l.Append(t.Context(), orders, logtest.Event("s", "1", 10)); err != nil {
@@ -213,12 +213,7 @@ func TestATopicThatSomebodyTakesAwayIsMadeAgain(t *testing.T) {
 
 // TestARemovalThatFailsIsTriedAgain has Kafka refuse to delete a topic, once.
 func TestARemovalThatFailsIsTriedAgain(t *testing.T) {
-	k, err := kfake.NewCluster(kfake.NumBrokers(1))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(k.Close)
-	c := cluster.Cluster{Servers: k.ListenAddrs()}
+	k, c := fakekafka.Start(t)
 	l := open(t, Options{Cluster: c, Timeout: 2 * time.Second})
 	ensure(t, l, topic.Topic{Name: "orders", Partitions: 1})
 	k.ControlKey(int16(kmsg.DeleteTopics), func(r kmsg.Request) (kmsg.Response, error, bool) {
@@ -244,7 +239,7 @@ func TestARemovalThatFailsIsTriedAgain(t *testing.T) {
 
 // TestExternalTopicsAreLeftAsTheyAre neither makes nor deletes a topic that is somebody else's.
 func TestExternalTopicsAreLeftAsTheyAre(t *testing.T) {
-	c := imitation(t)
+	c := fakekafka.At(t)
 	l := open(t, Options{Cluster: c, Timeout: 2 * time.Second})
 	theirs := topic.Topic{Name: "theirs", External: true}
 	if err := l.EnsureTopic(t.Context(), model.Stream{ID: orders}, theirs); err == nil {

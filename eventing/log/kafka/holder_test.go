@@ -14,6 +14,7 @@ import (
 	"ebb.dev/ebb/eventing/log/logtest"
 	"ebb.dev/ebb/eventing/model"
 	"ebb.dev/ebb/eventing/partition"
+	"ebb.dev/ebb/test/fakekafka"
 )
 
 func keep(t *testing.T, l *Log, reader model.ReaderID, read log.Position) {
@@ -72,10 +73,10 @@ func newerWins(t *testing.T, at cluster.Cluster) {
 	}
 }
 
-func TestTheNewerOfTwoBrokersWins(t *testing.T) { newerWins(t, imitation(t)) }
+func TestTheNewerOfTwoBrokersWins(t *testing.T) { newerWins(t, fakekafka.At(t)) }
 
 func TestBrokersOfOtherOwnersAndLogsOfOneProcessAreLeftAlone(t *testing.T) {
-	at := imitation(t)
+	at := fakekafka.At(t)
 	first := open(t, Options{Cluster: at, Owner: "cluster-1", Holder: "process-1"})
 	ensure(t, first, topic.Topic{Name: "orders", Partitions: 1})
 	other := open(t, Options{Cluster: at, Owner: "cluster-2"})
@@ -101,7 +102,7 @@ func lateState(t *testing.T, at cluster.Cluster, owner, holder string, value []b
 }
 
 func TestWhatAnOlderBrokerWritesLateIsPutRight(t *testing.T) {
-	at := imitation(t)
+	at := fakekafka.At(t)
 	o := Options{Cluster: at, Owner: "cluster-1", Holder: "old"}
 	old := open(t, o)
 	ensure(t, old, topic.Topic{Name: "orders", Partitions: 1})

@@ -20,6 +20,7 @@ import (
 	"ebb.dev/ebb/eventing/log/logtest"
 	"ebb.dev/ebb/eventing/model"
 	"ebb.dev/ebb/eventing/partition"
+	"ebb.dev/ebb/test/fakekafka"
 )
 
 const orders = model.StreamID("broker.orders")
@@ -73,7 +74,7 @@ func foreign(t *testing.T, c cluster.Cluster, more ...kgo.Opt) *kgo.Client {
 }
 
 func TestKeysGoWhereKafkasOwnClientsPutThem(t *testing.T) {
-	c := imitation(t)
+	c := fakekafka.At(t)
 	l := open(t, Options{Cluster: c})
 	ensure(t, l, topic.Topic{Name: "orders", Partitions: 5})
 	other := foreign(t, c, kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)))
@@ -98,7 +99,7 @@ func TestKeysGoWhereKafkasOwnClientsPutThem(t *testing.T) {
 }
 
 func TestEveryPartitionIsAStream(t *testing.T) {
-	l := open(t, Options{Cluster: imitation(t)})
+	l := open(t, Options{Cluster: fakekafka.At(t)})
 	ensure(t, l, topic.Topic{Name: "orders", Partitions: 3})
 	for i := range 30 {
 		if _, err := l.Append(t.Context(), orders, logtest.Event("s", fmt.Sprint(i), 10)); err != nil {
@@ -130,7 +131,7 @@ func TestEveryPartitionIsAStream(t *testing.T) {
 	}
 }
 
-func TestRecordsOfOthersDoNotStopReaders(t *testing.T) { recordsOfOthers(t, imitation(t)) }
+func TestRecordsOfOthersDoNotStopReaders(t *testing.T) { recordsOfOthers(t, fakekafka.At(t)) }
 
 func recordsOfOthers(t *testing.T, at cluster.Cluster) {
 	name := unique()
@@ -187,7 +188,7 @@ func recordsOfOthers(t *testing.T, at cluster.Cluster) {
 }
 
 func TestEventsAreReadFromManyAtOnce(t *testing.T) {
-	c := imitation(t, kfake.NumBrokers(3))
+	c := fakekafka.At(t, kfake.NumBrokers(3))
 	l := open(t, Options{Cluster: c})
 	ensure(t, l, topic.Topic{Name: "orders", Partitions: 6, Replication: 1})
 	const each = 3 * tailRecords

@@ -6,10 +6,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kfake"
-
 	"ebb.dev/ebb/eventing/kafka/cluster"
 	"ebb.dev/ebb/eventing/log/logtest"
+	"ebb.dev/ebb/test/fakekafka"
 	broker "ebb.dev/ebb/test/kafka"
 )
 
@@ -45,19 +44,8 @@ func conforming(t *testing.T, c *clock, o Options) logtest.Opened {
 	}
 }
 
-// imitation is a Kafka in this process.
-func imitation(t *testing.T, options ...kfake.Opt) cluster.Cluster {
-	t.Helper()
-	k, err := kfake.NewCluster(append([]kfake.Opt{kfake.NumBrokers(1)}, options...)...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(k.Close)
-	return cluster.Cluster{Servers: k.ListenAddrs()}
-}
-
 func TestItKeepsWhatALogPromises(t *testing.T) {
-	logtest.Run(t, func(t *testing.T) logtest.Opened { return conforming(t, &clock{}, Options{Cluster: imitation(t)}) })
+	logtest.Run(t, func(t *testing.T) logtest.Opened { return conforming(t, &clock{}, Options{Cluster: fakekafka.At(t)}) })
 }
 
 // names are prefixes that no other test of this process has.

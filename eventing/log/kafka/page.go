@@ -120,22 +120,9 @@ func (l *Log) leader(ctx context.Context, name string, n int32, age time.Duratio
 	return 0, [16]byte{}, kerr.UnknownTopicOrPartition
 }
 
-// The times that ask for the ends of a partition.
-const (
-	latest   = -1
-	earliest = -2
-)
-
 // offset asks for the first offset of a partition at a time in milliseconds, or one of its ends; -1 if there is none.
-func (l *Log) offset(ctx context.Context, topic string, n int32, millis int64) (int64, error) {
-	request := kmsg.NewPtrListOffsetsRequest()
-	request.ReplicaID, request.IsolationLevel = -1, 1
-	part := kmsg.NewListOffsetsRequestTopicPartition()
-	part.Partition, part.Timestamp = n, millis
-	asked := kmsg.NewListOffsetsRequestTopic()
-	asked.Topic, asked.Partitions = topic, []kmsg.ListOffsetsRequestTopicPartition{part}
-	request.Topics = []kmsg.ListOffsetsRequestTopic{asked}
-	response, err := request.RequestWith(ctx, l.client)
+func (l *Log) offset(ctx context.Context, name string, n int32, millis int64) (int64, error) {
+	response, err := topic.AskOffsets(name, millis, n).RequestWith(ctx, l.client)
 	if err != nil {
 		return 0, err
 	}

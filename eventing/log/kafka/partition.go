@@ -9,6 +9,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
+	"ebb.dev/ebb/eventing/kafka/topic"
 	"ebb.dev/ebb/eventing/log"
 )
 
@@ -25,11 +26,11 @@ func (p *part) page(ctx context.Context, offset int64, most int32) (page, error)
 
 func (p *part) bounds(ctx context.Context) (oldest, next log.Position, err error) {
 	l := p.stream.log
-	first, err := l.offset(ctx, p.stream.topic, p.n, earliest)
+	first, err := l.offset(ctx, p.stream.topic, p.n, topic.Earliest)
 	if err != nil {
 		return 0, 0, err
 	}
-	last, err := l.offset(ctx, p.stream.topic, p.n, latest)
+	last, err := l.offset(ctx, p.stream.topic, p.n, topic.Latest)
 	return positionOf(first), positionOf(last), err
 }
 
@@ -40,13 +41,13 @@ func (p *part) since(ctx context.Context, at time.Time) (log.Position, error) {
 		millis++
 	}
 	if millis < 0 {
-		millis = earliest
+		millis = topic.Earliest
 	}
 	offset, err := p.stream.log.offset(ctx, p.stream.topic, p.n, millis)
 	if err != nil || offset >= 0 {
 		return positionOf(offset), err
 	}
-	offset, err = p.stream.log.offset(ctx, p.stream.topic, p.n, latest)
+	offset, err = p.stream.log.offset(ctx, p.stream.topic, p.n, topic.Latest)
 	return positionOf(offset), err
 }
 

@@ -79,7 +79,7 @@ func (l *Log) openStates(ctx context.Context) (*states, error) {
 	if _, _, err := l.ensureTopic(ctx, t); err != nil {
 		return fail(err)
 	}
-	offset, err := l.offset(ctx, s.topic, 0, earliest)
+	offset, err := l.offset(ctx, s.topic, 0, topic.Earliest)
 	if err != nil {
 		return fail(err)
 	}

@@ -6,8 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kfake"
-
 	"ebb.dev/ebb/eventing/kafka/cluster"
 	"ebb.dev/ebb/eventing/kafka/topic"
 	"ebb.dev/ebb/eventing/log"
@@ -15,17 +13,8 @@ import (
 	"ebb.dev/ebb/eventing/log/logtest"
 	"ebb.dev/ebb/eventing/log/memory"
 	"ebb.dev/ebb/eventing/model"
+	"ebb.dev/ebb/test/fakekafka"
 )
-
-func imitation(t *testing.T) cluster.Cluster {
-	t.Helper()
-	k, err := kfake.NewCluster(kfake.NumBrokers(1))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(k.Close)
-	return cluster.Cluster{Servers: k.ListenAddrs()}
-}
 
 func open(t *testing.T) (*Log, *memory.Log) {
 	t.Helper()
@@ -64,7 +53,7 @@ func has(t *testing.T, l log.Log, id model.StreamID) string {
 
 func TestStreamsLiveWhereTheyArePlaced(t *testing.T) {
 	l, main := open(t)
-	a, b := imitation(t), imitation(t)
+	a, b := fakekafka.At(t), fakekafka.At(t)
 	l.Place("in a", Place{Cluster: a, Topic: topic.Topic{Name: "topic", Partitions: 2}})
 	l.Place("in b", Place{Cluster: b, Topic: topic.Topic{Name: "topic", Partitions: 1}})
 	for _, id := range []model.StreamID{"here", "in a", "in b"} {
@@ -112,7 +101,7 @@ func TestAClusterThatIsAwayHoldsUpNobodyElse(t *testing.T) {
 
 func TestChangedCredentialsKeepReadersWhereTheyAre(t *testing.T) {
 	l, _ := open(t)
-	a := imitation(t)
+	a := fakekafka.At(t)
 	l.Place("s", Place{Cluster: a, Topic: topic.Topic{Name: "topic", Partitions: 1}})
 	ensure(t, l, "s")
 	add(t, l, "s", "1")

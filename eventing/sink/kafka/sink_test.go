@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -25,20 +24,11 @@ import (
 	"ebb.dev/ebb/eventing/kafka/settings"
 	"ebb.dev/ebb/eventing/kafka/topic"
 	"ebb.dev/ebb/eventing/model"
+	"ebb.dev/ebb/test/fakekafka"
 	broker "ebb.dev/ebb/test/kafka"
 )
 
 var orders = model.Key{Namespace: "shop", Name: "orders"}
-
-func imitation(t *testing.T) cluster.Cluster {
-	t.Helper()
-	k, err := kfake.NewCluster(kfake.NumBrokers(1))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(k.Close)
-	return cluster.Cluster{Servers: k.ListenAddrs()}
-}
 
 func open(t *testing.T) *Topics {
 	t.Helper()
@@ -81,7 +71,7 @@ func first(t *testing.T, c cluster.Cluster, name string) *kgo.Record {
 
 func TestAnEventThatWasAnsweredIsInTheTopic(t *testing.T) {
 	for name, c := range map[string]func(*testing.T) cluster.Cluster{
-		"imitation": imitation,
+		"imitation": func(t *testing.T) cluster.Cluster { return fakekafka.At(t) },
 		"Apache Kafka": func(t *testing.T) cluster.Cluster {
 			return cluster.Cluster{Servers: []string{broker.Start(t, broker.Options{}).Address}}
 		},
@@ -113,7 +103,7 @@ func TestAnEventThatWasAnsweredIsInTheTopic(t *testing.T) {
 }
 
 func TestWhatIsNotTakenSaysWhy(t *testing.T) {
-	at, topics := imitation(t), open(t)
+	at, topics := fakekafka.At(t), open(t)
 	if err := topics.Set(t.Context(), orders, Target{Cluster: at, Topic: topic.Topic{Name: "orders", Partitions: 1}}); err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +129,7 @@ func TestWhatIsNotTakenSaysWhy(t *testing.T) {
 }
 
 func TestASinkThatNamesNoPartitionsNeedsItsTopic(t *testing.T) {
-	at, topics := imitation(t), open(t)
+	at, topics := fakekafka.At(t), open(t)
 	s := &eventingv1alpha1.KafkaSink{Spec: eventingv1alpha1.KafkaSinkSpec{Topic: "theirs"}}
 	target := Target{Cluster: at, Topic: TopicOf(s)}
 	if err := topics.Set(t.Context(), orders, target); !errors.Is(err, topic.ErrMissing) || !strings.Contains(err.Error(), "spec.numPartitions") {

@@ -17,6 +17,7 @@ import (
 	"ebb.dev/ebb/eventing/dispatch/send"
 	"ebb.dev/ebb/eventing/kafka/cluster"
 	"ebb.dev/ebb/eventing/model"
+	"ebb.dev/ebb/test/fakekafka"
 	broker "ebb.dev/ebb/test/kafka"
 )
 
@@ -88,14 +89,9 @@ func (r *room) restart() {
 	r.Runner = NewRunner(r.sink, NewMetrics(nil), slog.New(slog.DiscardHandler))
 }
 
+// imitation lets the consumers of a group that are gone be noticed soon.
 func imitation(t *testing.T) cluster.Cluster {
-	t.Helper()
-	k, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.GroupMinSessionTimeout(time.Second))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(k.Close)
-	return cluster.Cluster{Servers: k.ListenAddrs()}
+	return fakekafka.At(t, kfake.GroupMinSessionTimeout(time.Second))
 }
 
 func (r *room) write(partition int32, values ...string) {
