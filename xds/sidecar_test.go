@@ -26,7 +26,7 @@ func TestASidecarServesItsPodWithItsOwnIdentity(t *testing.T) {
 	t.Cleanup(func() { app.Close() })
 	port := uint32(listener.Addr().(*net.TCPAddr).Port)
 	pod := model.Key{Namespace: "default", Name: sidecarPod}
-	b.proxy(envoyBinary(t), bootstrap.Replica, "sidecar/"+pod.String(), "pod", "")
+	b.proxy(envoyBinary(t), bootstrap.Replica, model.SidecarID(pod), "pod", "")
 	b.scaler.wake = func(key model.Key) {
 		b.plane.Store.Write(func(tx *store.Tx) {
 			r, _ := tx.Revision(key)
@@ -35,7 +35,7 @@ func TestASidecarServesItsPodWithItsOwnIdentity(t *testing.T) {
 			probe.Port = port
 			spec.Probe = &probe
 			tx.SetReplica(&store.Replica{Node: "n1", Replica: model.Replica{
-				Pod: pod, Revision: spec, Proxy: "sidecar/" + pod.String(),
+				Pod: pod, Revision: spec, Proxy: model.SidecarID(pod),
 				Listen: model.Address{Host: "127.0.0.1", Port: listenPort()}, App: model.Address{Host: "127.0.0.1", Port: port},
 			}})
 		})

@@ -128,7 +128,7 @@ func place(out *store.Replica, pod *corev1.Pod, node Node, ip string, taken Take
 	moved := out.App.Host != ip
 	out.App = model.Address{Host: ip, Port: out.Revision.Port}
 	if pod.Labels[ReplicaProxyKey] == SidecarMode {
-		out.Proxy = "sidecar/" + out.Pod.String()
+		out.Proxy = model.SidecarID(out.Pod)
 		out.App.Host = "127.0.0.1"
 		out.Listen = model.Address{Host: ip, Port: networking.ReplicaHTTPSPort}
 		return

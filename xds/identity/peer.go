@@ -78,7 +78,7 @@ func (p Peer) MayBeProxy(proxyID string) error {
 	var prefix string
 	switch {
 	case p.IsWorkload() && !p.Pod.IsZero():
-		if proxyID == "sidecar/"+p.Pod.String() {
+		if proxyID == model.SidecarID(p.Pod) {
 			return nil
 		}
 		return fmt.Errorf("%s of pod %s may not be proxy %q", p.ID, p.Pod, proxyID)

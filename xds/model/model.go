@@ -184,7 +184,15 @@ type Replica struct {
 }
 
 // HasSidecar reports whether its proxy serves it alone.
-func (r Replica) HasSidecar() bool { return strings.HasPrefix(r.Proxy, "sidecar/") }
+func (r Replica) HasSidecar() bool { return IsSidecar(r.Proxy) }
+
+const sidecarPrefix = "sidecar/"
+
+// SidecarID is the ID of the Envoy that serves a pod alone.
+func SidecarID(pod Key) string { return sidecarPrefix + pod.String() }
+
+// IsSidecar reports whether a proxy's ID is that of a sidecar.
+func IsSidecar(proxyID string) bool { return strings.HasPrefix(proxyID, sidecarPrefix) }
 
 // Address is an IP address and port.
 type Address struct {

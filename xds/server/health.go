@@ -125,17 +125,22 @@ func (h *Health) specify(ctx context.Context, id string, stream healthv3.HealthD
 	}
 }
 
-// beginnings are when the replicas that start began to.
-type beginnings map[model.Key]time.Time
+// beginning is when a replica began to start, and whether its containers run.
+type beginning struct {
+	since time.Time
+	runs  bool
+}
+
+// beginnings are those of the replicas that start.
+type beginnings map[model.Key]beginning
 
 // starting lists the replicas of which something is still to be found out, and when to look again: an initial delay ends, or a replica has taken
 // so long that it is asked less often.
 func (b beginnings) starting(replicas []*store.Replica, now time.Time) ([]envoy.Starting, time.Duration) {
 	var out []envoy.Starting
-	next := time.Hour
+	next, running := time.Hour, 0
 	before := maps.Clone(b)
 	clear(b)
-	runs := map[model.Key]bool{}
 	for _, replica := range replicas {
 		if !replica.Starting() || replica.App.Host == "" {
 			continue
@@ -149,28 +154,24 @@ func (b beginnings) starting(replicas []*store.Replica, now time.Time) ([]envoy.
 			continue
 		}
 		out = append(out, envoy.Starting{Replica: replica.Replica, Answers: !ask, Listening: replica.Listening})
-		since, known := before[replica.Pod]
+		one, known := before[replica.Pod]
 		if !known {
-			since = now
+			one.since = now
 		}
 		// What took time before, such as its image, is not the app's.
-		if replica.Started.After(since) {
-			since = replica.Started
+		if replica.Started.After(one.since) {
+			one.since = replica.Started
 		}
-		b[replica.Pod] = since
 		// Nobody tells a sidecar's control plane when the containers beside it run.
-		runs[replica.Pod] = !replica.Started.IsZero() || replica.HasSidecar()
-	}
-	running := 0
-	for _, s := range out {
-		if runs[s.Pod] {
+		if one.runs = !replica.Started.IsZero() || replica.HasSidecar(); one.runs {
 			running++
 		}
+		b[replica.Pod] = one
 	}
 	for i := range out {
-		ago := now.Sub(b[out[i].Pod])
-		n, least := running, time.Duration(0)
-		if !runs[out[i].Pod] {
+		one := b[out[i].Pod]
+		ago, n, least := now.Sub(one.since), running, time.Duration(0)
+		if !one.runs {
 			n, least = len(out), envoy.IdleCheck
 		}
 		every, until := envoy.CheckInterval(n, ago)

@@ -15,6 +15,7 @@ import (
 	"ebb.dev/ebb/deploy/envoy/runner"
 	"ebb.dev/ebb/xds/agent"
 	"ebb.dev/ebb/xds/envoy"
+	"ebb.dev/ebb/xds/model"
 )
 
 // Common are the options of every agent.
@@ -131,7 +132,7 @@ func (h *host) run(ctx context.Context, proxies []proxy, beside ...func(context.
 // adminSocket is where a proxy's admin page is.
 func (h *host) adminSocket(id string) string {
 	name := filepath.Base(id)
-	if strings.HasPrefix(id, "sidecar/") {
+	if model.IsSidecar(id) {
 		// It is the only one of its folder, and a pod's name may be longer than a socket's path.
 		name = "sidecar"
 	}

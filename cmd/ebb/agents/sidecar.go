@@ -16,6 +16,7 @@ import (
 	"ebb.dev/ebb/deploy/envoy/runner"
 	"ebb.dev/ebb/xds/agent"
 	"ebb.dev/ebb/xds/agent/agentpb"
+	"ebb.dev/ebb/xds/model"
 )
 
 // SidecarOptions are those of `ebb sidecar`: the pod that it is in.
@@ -43,7 +44,7 @@ func Sidecar(ctx context.Context, o SidecarOptions) error {
 	h.early = true
 	reports := newReporter(h.agent, o.Log)
 	reports.report(&agentpb.PodReport{Namespace: o.Namespace, Name: o.Pod, Uid: o.UID, Ip: o.IP, State: agentpb.PodReport_STARTING})
-	id := "sidecar/" + o.Namespace + "/" + o.Pod
+	id := model.SidecarID(model.Key{Namespace: o.Namespace, Name: o.Pod})
 	page := &sidecarPage{
 		admin: runner.Admin(h.adminSocket(id)), node: agentpb.NewNodeClient(h.agent.Conn()),
 		pod: &agentpb.DrainRequest{Namespace: o.Namespace, Name: o.Pod},
