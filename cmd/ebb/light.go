@@ -87,21 +87,14 @@ func (l *lightFlags) run(o agents.NodeOptions, images string) (func(context.Cont
 		return nil, err
 	}
 	return func(ctx context.Context, hooks agents.Hooks) error {
-		options.OnAddress = func(p light.PodAddressed) {
-			if p.Labels[serving.RevisionLabelKey] == "" {
-				return
+		report := func(p light.PodAddressed, state agentpb.PodReport_State, at *timestamppb.Timestamp) {
+			if p.Labels[serving.RevisionLabelKey] != "" {
+				hooks.Report(&agentpb.PodReport{Namespace: p.Namespace, Name: p.Name, Uid: p.UID, Ip: p.IP, State: state, At: at})
 			}
-			// The replica's proxy is programmed while the programs start.
-			hooks.Report(&agentpb.PodReport{Namespace: p.Namespace, Name: p.Name, Uid: p.UID, Ip: p.IP, State: agentpb.PodReport_STARTING})
 		}
-		options.OnStart = func(p light.PodStarted) {
-			if p.Labels[serving.RevisionLabelKey] == "" {
-				return
-			}
-			hooks.Report(&agentpb.PodReport{
-				Namespace: p.Namespace, Name: p.Name, Uid: p.UID, Ip: p.IP, State: agentpb.PodReport_STARTED, At: timestamppb.New(p.At),
-			})
-		}
+		// The replica's proxy is programmed while the programs start.
+		options.OnAddress = func(p light.PodAddressed) { report(p, agentpb.PodReport_STARTING, nil) }
+		options.OnStart = func(p light.PodStarted) { report(p.PodAddressed, agentpb.PodReport_STARTED, timestamppb.New(p.At)) }
 		options.OnStop = func(p light.PodStopped) {
 			hooks.Report(&agentpb.PodReport{Namespace: p.Namespace, Name: p.Name, Uid: p.UID, Ip: p.IP, State: agentpb.PodReport_STOPPED, At: timestamppb.New(p.At)})
 		}

@@ -84,10 +84,8 @@ type PodAddressed struct {
 
 // PodStarted is the first word of a running pod.
 type PodStarted struct {
-	UID, Namespace, Name string
-	IP                   string
-	Labels               map[string]string
-	Seen, At             time.Time // when the node first saw the pod, and when the program was executed
+	PodAddressed
+	Seen, At time.Time // when the node first saw the pod, and when the program was executed
 }
 
 // PodStopped is the last word of a pod.

@@ -239,7 +239,7 @@ func (p *pod) prepareOnce() error {
 			}
 		}
 		if p.m.OnAddress != nil {
-			p.m.OnAddress(PodAddressed{UID: string(p.uid), Namespace: p.namespace, Name: p.name, IP: p.ip, Labels: obj.Labels})
+			p.m.OnAddress(p.addressed(obj))
 		}
 	}
 	for _, d := range []string{"volumes", "containers"} {
@@ -326,8 +326,12 @@ func (p *pod) firstStart() {
 	obj := p.obj
 	p.mu.Unlock()
 	if first && p.m.OnStart != nil {
-		p.m.OnStart(PodStarted{UID: string(p.uid), Namespace: p.namespace, Name: p.name, IP: p.ip, Labels: obj.Labels, Seen: p.created, At: time.Now()})
+		p.m.OnStart(PodStarted{PodAddressed: p.addressed(obj), Seen: p.created, At: time.Now()})
 	}
+}
+
+func (p *pod) addressed(obj *corev1.Pod) PodAddressed {
+	return PodAddressed{UID: string(p.uid), Namespace: p.namespace, Name: p.name, IP: p.ip, Labels: obj.Labels}
 }
 
 func (p *pod) grace() time.Duration {
