@@ -43,7 +43,7 @@ func collectAhead(ctx context.Context) {
 		{Name: "/memory/classes/heap/released:bytes"},
 	}
 	var pace pace
-	var percent int
+	percent := restPercent
 	var most int64
 	for {
 		metrics.Read(samples)

@@ -6,6 +6,7 @@ import (
 	"log"
 	"net/http"
 	"os"
+	"runtime/debug"
 	"time"
 
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
@@ -135,8 +136,10 @@ func (g *group) stop(grace time.Duration) {
 	}
 }
 
-// setUpProcess sets what is one per process: logging and feature gates. Components apply the same logging again, which is ignored.
+// setUpProcess sets what is one per process: the collector's pace until collectAhead sees to it, logging and feature gates. Components apply the
+// same logging again, which is ignored.
 func setUpProcess(cfg *Config) error {
+	debug.SetGCPercent(restPercent)
 	logs.InitLogs()
 	// InitLogs sends the standard logger through klog; CoreDNS sends klog through the standard logger. Only one way round can be.
 	log.SetOutput(os.Stderr)

@@ -322,7 +322,7 @@ func (p *platform) startKubernetes(ctx context.Context) (*kube.Cluster, error) {
 	return cluster, progress.Step(p.show, kubeVersion, "the API server", func() error {
 		err := p.super.Start(ctx, process.Spec{
 			Name: "kubernetes", Path: p.tools.kube, Args: []string{"run", p.settings.ConfigFile()}, Address: p.settings.Server(),
-			Env: kubeEnv, Files: apiListener(), Ready: cluster.Ready, ReadyTimeout: 2 * time.Minute, StopTimeout: 10 * time.Second,
+			Files: apiListener(), Ready: cluster.Ready, ReadyTimeout: 2 * time.Minute, StopTimeout: 10 * time.Second,
 		})
 		if err != nil {
 			return err
@@ -330,9 +330,6 @@ func (p *platform) startKubernetes(ctx context.Context) (*kube.Cluster, error) {
 		return cluster.Bootstrap(ctx)
 	})
 }
-
-// kubeEnv keeps the largest process small while it starts; then it sees to that itself (cmd/ebb-kube/collect.go).
-var kubeEnv = []string{"GOGC=75"}
 
 // nodeTimeout is how long a node may take to report ready.
 const nodeTimeout = time.Minute
