@@ -40,6 +40,8 @@ type Options struct {
 	Autoscaler Autoscaler
 	Hold       hold.Settings
 	Node       agentpb.NodeServer
+	// Backlogs takes what event brokers have waiting; nil takes nothing.
+	Backlogs agentpb.AutoscalerServer
 	// Phases times cold starts; nil times none.
 	Phases *phases.Recorder
 	// OnRefused is told what a proxy refuses.
@@ -88,7 +90,7 @@ func New(ctx context.Context, o Options) *Plane {
 	p.Cache.OnRefused = p.refused
 	p.Cache.OnFirst, p.Cache.OnDisconnect = p.first, p.gone
 	p.server = server.New(ctx, server.Parts{
-		TrustDomain: o.TrustDomain, CA: o.CA, DNS: o.DNS, Cache: p.Cache, Hold: p.Hold, Node: o.Node,
+		TrustDomain: o.TrustDomain, CA: o.CA, DNS: o.DNS, Cache: p.Cache, Hold: p.Hold, Node: o.Node, Backlogs: o.Backlogs,
 		Health: p.Health, Feed: server.NewFeed(o.TrustDomain, p.Store, p.Loads, time.Now, o.Log), Log: o.Log,
 		Identity: &identity.Issuer{
 			TrustDomain: o.TrustDomain, CA: o.CA, Reviewer: o.Reviewer, Bindings: bindings{p.Store}, Accounts: o.Accounts, Log: o.Log,

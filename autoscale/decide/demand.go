@@ -9,7 +9,7 @@ import (
 
 // recommend fills in what demand asks for, with panic mode, rate limits, activation scale and the scale-down delay.
 func recommend(in Input, s *State, d *Decision) {
-	if in.Window.Stable.Covered <= 0 && in.Window.Held <= 0 {
+	if in.Window.Stable.Covered <= 0 && !in.waits() {
 		d.Desired, d.Reason = Unknown, NoData
 		if s.Known {
 			d.Desired = s.Recommended
@@ -17,17 +17,14 @@ func recommend(in Input, s *State, d *Decision) {
 		return
 	}
 	p := in.Policy
-	stable, short, held := demands(in)
+	wants := demands(in)
 	ready := math.Max(1, float64(in.Replicas.Ready))
-	d.Stable = math.Ceil(stable / p.Target)
-	d.Panic = math.Ceil(short / p.Target)
+	d.Stable = math.Ceil(wants.stable / p.Target)
+	d.Panic = math.Ceil(wants.short / p.Target)
 
-	stableReason, panicReason := StableDemand, PanicDemand
-	if held {
-		panicReason = HeldDemand
-	}
-	if in.Window.Held > 0 && d.Stable < 1 {
-		d.Stable, stableReason = 1, HeldDemand // whatever the average says, someone waits
+	stableReason, panicReason := wants.stableWhy, wants.shortWhy
+	if in.waits() && d.Stable < 1 {
+		d.Stable, stableReason = 1, in.why() // whatever the average says, someone waits
 	}
 
 	stableWants, stableReason := limitRate(in, d.Stable, ready, stableReason)
@@ -36,46 +33,85 @@ func recommend(in Input, s *State, d *Decision) {
 	panicWants, panicReason = activate(p, d.Panic, panicWants, panicReason)
 
 	trackPanic(in, s, panicking(d.Panic, ready, p.PanicThreshold))
-	wants, reason := stableWants, stableReason
+	count, reason := stableWants, stableReason
 	if !s.PanicSince.IsZero() {
-		if panicWants > wants {
-			wants, reason = panicWants, panicReason
+		if panicWants > count {
+			count, reason = panicWants, panicReason
 		}
 		switch {
-		case wants > s.PanicReplicas:
-			s.PanicReplicas = wants
-		case wants < s.PanicReplicas:
-			wants, reason = s.PanicReplicas, PanicKeeps
+		case count > s.PanicReplicas:
+			s.PanicReplicas = count
+		case count < s.PanicReplicas:
+			count, reason = s.PanicReplicas, PanicKeeps
 		}
 	}
 	if in.Reachable && p.ScaleDownDelay > 0 {
-		s.Peaks = remember(s.Peaks, in.Now, wants, p.ScaleDownDelay)
-		if highest := s.Peaks[0].Replicas; highest != wants {
-			wants, reason = highest, ScaleDownDelay
+		s.Peaks = remember(s.Peaks, in.Now, count, p.ScaleDownDelay)
+		if highest := s.Peaks[0].Replicas; highest != count {
+			count, reason = highest, ScaleDownDelay
 		}
 	}
-	s.Recommended, s.Known = wants, true
-	s.ExcessBurst = excessBurst(in, short)
-	d.Desired, d.Reason = wants, reason
+	s.Recommended, s.Known = count, true
+	s.ExcessBurst = excessBurst(in, wants.short)
+	d.Desired, d.Reason = count, reason
 }
 
-// demands returns what the two windows measured, with what is held counted at once: a held request is demand now, not when
-// the window has seen enough of it. held says that it outweighs the panic window.
-func demands(in Input) (stable, short float64, held bool) {
+// demand is what is asked for, in units of the metric, and why.
+type demand struct {
+	stable, short       float64
+	stableWhy, shortWhy Reason
+}
+
+// demands returns what the two windows measured, with what waits counted at once: a held request is demand now, not when the window has seen
+// enough of it; so is a delivery that is due.
+func demands(in Input) demand {
 	w := in.Window
-	stable, short = w.Stable.Mean, w.Panic.Mean
-	if w.Held <= 0 || in.Policy.Metric == autoscaling.RPS {
-		// For rates the arrivals that are held are in the window already.
-		return stable, short, false
+	d := demand{w.Stable.Mean, w.Panic.Mean, StableDemand, PanicDemand}
+	now := w.Inflight + w.Held + w.Backlog.Due
+	if in.Policy.Metric == autoscaling.RPS {
+		// The arrivals that are held are in the window already.
+		now = w.Backlog.PerSecond
 	}
-	now := w.Inflight + w.Held
-	if w.Stable.Covered <= 0 {
-		stable = now
+	if in.waits() {
+		if w.Stable.Covered <= 0 {
+			d.stable, d.stableWhy = now, in.why()
+		}
+		if now > d.short {
+			d.short, d.shortWhy = now, in.why()
+		}
 	}
-	if now > short {
-		return stable, now, true
+	if least := backlogDemand(in); least > 0 {
+		if least > d.stable {
+			d.stable, d.stableWhy = least, BacklogDemand
+		}
+		if least > d.short {
+			d.short, d.shortWhy = least, BacklogDemand
+		}
 	}
-	return stable, short, false
+	return d
+}
+
+// backlogDemand is the demand of as many replicas as the policy wants for what waits, and no more than deliveries are going to overlap.
+func backlogDemand(in Input) float64 {
+	b, each := in.Window.Backlog, in.Policy.BacklogTarget
+	if each <= 0 {
+		return 0
+	}
+	return min(b.Waiting/each, b.AtOnce) * in.Policy.Target
+}
+
+// waits reports whether somebody waits for a replica: a request that is held, or a delivery that is to be made.
+func (in Input) waits() bool {
+	b := in.Window.Backlog
+	return in.Window.Held > 0 || b.Due > 0 || b.PerSecond > 0 || b.Waiting > 0 && in.Policy.BacklogTarget > 0
+}
+
+// why is which of those that wait are more.
+func (in Input) why() Reason {
+	if in.Window.Backlog.Due > in.Window.Held || in.Window.Held == 0 {
+		return BacklogDemand
+	}
+	return HeldDemand
 }
 
 // limitRate keeps wants within the rates of change, which are ratios to what is ready.

@@ -7,7 +7,7 @@
 // Hard rule: nothing here reads a clock, a network or a file. A decision can be replayed from a log line: see Replay.
 //
 // The arithmetic is the Knative pod autoscaler's, step by step: recommend (demand.go), bound (bounds.go), to zero
-// (sleep.go), phase (phase.go). Where Ebb differs the difference has a name in Options and is off by default, but for two
-// that the design asks for: held requests count at once (Window.Held), and HoldInPath looks at free slots.
-// See docs/decisions/0004.
+// (sleep.go), phase (phase.go). Where Ebb differs the difference has a name in Options and is off by default, but for three
+// that the design asks for: held requests and due deliveries of events count at once (Window.Held, Window.Backlog), and HoldInPath looks at
+// free slots. See docs/decisions/0004 and 0018.
 package decide

@@ -24,6 +24,29 @@ type Window struct {
 	Inflight float64 `json:"inflight"`
 	// Held is the requests that wait for a replica now. They are in none of the replicas.
 	Held float64 `json:"held"`
+	// Backlog is the events that wait to be delivered. None of them is a request yet.
+	Backlog Backlog `json:"backlog,omitzero"`
+}
+
+// Backlog is what waits for one revision to be delivered.
+type Backlog struct {
+	// Waiting is events of which no delivery has begun.
+	Waiting float64 `json:"waiting"`
+	// AtOnce is how many deliveries are going to overlap if replicas take them; Due are those of them that are not made yet.
+	AtOnce float64 `json:"atOnce"`
+	Due    float64 `json:"due,omitempty"`
+	// PerSecond is how many deliveries a second that makes, with what comes; 0 where it is not known.
+	PerSecond float64 `json:"perSecond,omitempty"`
+}
+
+// Plus is what waits in two places.
+func (b Backlog) Plus(other Backlog) Backlog {
+	return Backlog{b.Waiting + other.Waiting, b.AtOnce + other.AtOnce, b.Due + other.Due, b.PerSecond + other.PerSecond}
+}
+
+// Share is a part of the backlog, from 0 to 1.
+func (b Backlog) Share(part float64) Backlog {
+	return Backlog{b.Waiting * part, b.AtOnce * part, b.Due * part, b.PerSecond * part}
 }
 
 // Replicas is what runs of a revision.
@@ -144,6 +167,7 @@ const (
 	PanicDemand         Reason = "PanicDemand"         // the panic window
 	PanicKeeps          Reason = "PanicKeeps"          // no replica goes while in panic
 	HeldDemand          Reason = "HeldDemand"          // requests that are held
+	BacklogDemand       Reason = "BacklogDemand"       // events that wait to be delivered
 	MaxScaleUpRate      Reason = "MaxScaleUpRate"      // no faster up
 	MaxScaleDownRate    Reason = "MaxScaleDownRate"    // no faster down
 	ActivationScale     Reason = "ActivationScale"     // never fewer when any

@@ -47,6 +47,11 @@ func (anyInput) Generate(source *oldrand.Rand, _ int) reflect.Value {
 		in.Window.Held = math.Ceil(demand())
 	}
 	if maybe() {
+		waiting := math.Ceil(demand())
+		in.Window.Backlog = Backlog{Waiting: waiting, AtOnce: min(waiting, 256), Due: min(waiting, float64(r.IntN(256)))}
+		in.Policy.BacklogTarget = []float64{0, 0, 1, 100}[r.IntN(4)]
+	}
+	if maybe() {
 		in.State.PanicSince, in.State.PanicReplicas = start.Add(-time.Duration(r.IntN(70))*time.Second), int32(r.IntN(60))
 	}
 	if p.ScaleDownDelay > 0 && in.Reachable {

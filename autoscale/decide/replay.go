@@ -43,12 +43,15 @@ func (in Input) Check() error {
 		return fmt.Errorf("policy.maxScaleDownRate: %g must be greater than 1", p.MaxScaleDownRate)
 	case !(p.PanicThreshold > 0):
 		return fmt.Errorf("policy.panicThreshold: %g must be positive", p.PanicThreshold)
+	case !(p.BacklogTarget >= 0):
+		return fmt.Errorf("policy.backlogTarget: %g must not be negative", p.BacklogTarget)
 	case p.StableWindow <= 0:
 		return fmt.Errorf("policy.stableWindow: %v must be positive", p.StableWindow)
 	case p.MinScale < 0 || p.MaxScale < 0 || p.InitialScale < 0 || in.Replicas.Ready < 0 || in.Replicas.Wanted < 0:
 		return fmt.Errorf("policy and replicas: counts must not be negative")
 	}
-	for name, demand := range map[string]float64{"stable": w.Stable.Mean, "panic": w.Panic.Mean, "inflight": w.Inflight, "held": w.Held} {
+	for name, demand := range map[string]float64{"stable": w.Stable.Mean, "panic": w.Panic.Mean, "inflight": w.Inflight, "held": w.Held,
+		"backlog.waiting": w.Backlog.Waiting, "backlog.atOnce": w.Backlog.AtOnce, "backlog.due": w.Backlog.Due, "backlog.perSecond": w.Backlog.PerSecond} {
 		if !(demand >= 0) || math.IsInf(demand, 0) {
 			return fmt.Errorf("window.%s: %g must be a number from 0", name, demand)
 		}
@@ -58,24 +61,27 @@ func (in Input) Check() error {
 
 // Explain says in one line how the decision came about.
 func Explain(in Input, d Decision) string {
-	var b strings.Builder
+	var text strings.Builder
 	w, p := in.Window, in.Policy
-	fmt.Fprintf(&b, "stable %.4g / target %.4g → %.0f", w.Stable.Mean, p.Target, d.Stable)
-	fmt.Fprintf(&b, "; panic %.4g → %.0f", w.Panic.Mean, d.Panic)
+	fmt.Fprintf(&text, "stable %.4g / target %.4g → %.0f", w.Stable.Mean, p.Target, d.Stable)
+	fmt.Fprintf(&text, "; panic %.4g → %.0f", w.Panic.Mean, d.Panic)
 	if w.Held > 0 {
-		fmt.Fprintf(&b, " (with %.4g held beside %.4g in flight)", w.Held, w.Inflight)
+		fmt.Fprintf(&text, " (with %.4g held beside %.4g in flight)", w.Held, w.Inflight)
+	}
+	if b := w.Backlog; b.Waiting > 0 {
+		fmt.Fprintf(&text, " (with %.4g deliveries due of %.4g events that wait)", b.Due, b.Waiting)
 	}
 	if d.Panicking {
-		fmt.Fprintf(&b, "; panicking")
+		fmt.Fprintf(&text, "; panicking")
 	}
-	fmt.Fprintf(&b, "; ready %d", in.Replicas.Ready)
+	fmt.Fprintf(&text, "; ready %d", in.Replicas.Ready)
 	if d.Desired == Unknown {
-		fmt.Fprintf(&b, " → as it is (%s)", d.Reason)
+		fmt.Fprintf(&text, " → as it is (%s)", d.Reason)
 	} else {
-		fmt.Fprintf(&b, " → %d (%s)", d.Desired, d.Reason)
+		fmt.Fprintf(&text, " → %d (%s)", d.Desired, d.Reason)
 	}
 	if !d.Apply {
-		b.WriteString(", not applied")
+		text.WriteString(", not applied")
 	}
-	return b.String()
+	return text.String()
 }

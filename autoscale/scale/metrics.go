@@ -65,6 +65,7 @@ var (
 	panicDesc   = prometheus.NewDesc("ebb_autoscale_panic_demand", "Demand over the panic window, in units of the revision's metric.", revisionLabels, nil)
 	targetDesc  = prometheus.NewDesc("ebb_autoscale_target_demand", "Demand to aim for in each replica, in units of the revision's metric.", revisionLabels, nil)
 	heldDesc    = prometheus.NewDesc("ebb_autoscale_held_requests", "Requests that wait for a replica.", revisionLabels, nil)
+	backlogDesc = prometheus.NewDesc("ebb_autoscale_backlog_events", "Events that wait to be delivered.", revisionLabels, nil)
 	panicking   = prometheus.NewDesc("ebb_autoscale_panic_mode", "1 while in panic mode.", revisionLabels, nil)
 	burstDesc   = prometheus.NewDesc("ebb_autoscale_excess_burst_capacity", "Requests that could come beyond the target burst capacity.", revisionLabels, nil)
 
@@ -75,7 +76,7 @@ var (
 
 // Describe implements prometheus.Collector.
 func (e *Engine) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{desiredDesc, actualDesc, stableDesc, panicDesc, targetDesc, heldDesc, panicking, burstDesc, awakeDesc, asleepDesc, waitingDesc} {
+	for _, d := range []*prometheus.Desc{desiredDesc, actualDesc, stableDesc, panicDesc, targetDesc, heldDesc, backlogDesc, panicking, burstDesc, awakeDesc, asleepDesc, waitingDesc} {
 		to <- d
 	}
 	for _, c := range e.metrics.collectors() {
@@ -97,6 +98,7 @@ func (e *Engine) Collect(to chan<- prometheus.Metric) {
 		gauge(panicDesc, o.window.Panic.Mean, labels...)
 		gauge(targetDesc, o.target, labels...)
 		gauge(heldDesc, o.window.Held, labels...)
+		gauge(backlogDesc, o.window.Backlog.Waiting, labels...)
 		gauge(panicking, truth(o.panicking), labels...)
 		gauge(burstDesc, float64(o.burst), labels...)
 	}

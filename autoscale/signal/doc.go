@@ -1,7 +1,7 @@
 // Package signal keeps what is measured of every revision: how many requests it has had, in replicas and held.
 //
 // In: reports of replica proxies (gauge, counter and time histogram of each revision they serve, every 200 ms), and counts of
-// held requests from the holds. Never a gateway's own counters: they would count the same requests twice.
+// held requests from the holds, and what event brokers have waiting. Never a gateway's own counters: they would count the same requests twice.
 // Out: a decide.Window for any moment: time-weighted means over the stable and the panic window, and what is there now.
 //
 // Hard rule: every method takes the time; nothing here reads a clock. What a source said last counts for a bounded time only.

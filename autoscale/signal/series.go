@@ -16,12 +16,18 @@ type feed struct {
 	// hold is true for a source that holds requests; held is how many.
 	hold bool
 	held float64
+	// broker is true for a source that has events waiting; backlog is what it has.
+	broker  bool
+	backlog decide.Backlog
 }
 
 // value is the concurrency that the feed stands for until it speaks again.
 func (f *feed) value() float64 {
-	if f.hold {
+	switch {
+	case f.hold:
 		return f.held
+	case f.broker:
+		return f.backlog.Due
 	}
 	return f.estimator.gauge
 }
@@ -92,7 +98,7 @@ func (s *series) setHeld(source string, at time.Time, held float64, ttl time.Dur
 	s.hear(at, ttl)
 	f := s.feeds[source]
 	if f != nil {
-		s.settleHeld(f, at, ttl)
+		s.settle(f, at, ttl)
 	} else if held > 0 {
 		f = &feed{at: at, hold: true}
 		s.feeds[source] = f
@@ -108,14 +114,26 @@ func (s *series) setHeld(source string, at time.Time, held float64, ttl time.Dur
 	}
 }
 
-// settleHeld records what a hold held up to at.
-func (s *series) settleHeld(f *feed, at time.Time, ttl time.Duration) {
+// setBacklog takes what a broker has waiting. Deliveries that are due are demand as held requests are; they become arrivals as they are made.
+func (s *series) setBacklog(source string, at time.Time, b decide.Backlog, ttl time.Duration) {
+	s.hear(at, ttl)
+	f := s.feeds[source]
+	if f == nil {
+		f = &feed{at: at, broker: true}
+		s.feeds[source] = f
+	}
+	s.settle(f, at, ttl)
+	f.backlog = b
+}
+
+// settle records what a source had waiting up to at.
+func (s *series) settle(f *feed, at time.Time, ttl time.Duration) {
 	until := at
 	if last := f.at.Add(ttl); until.After(last) {
 		until = last
 	}
 	if until.After(f.at) {
-		s.ring.spread(f.at, until, second{requestSeconds: f.held * until.Sub(f.at).Seconds()})
+		s.ring.spread(f.at, until, second{requestSeconds: f.value() * until.Sub(f.at).Seconds()})
 	}
 	f.at = at
 }
@@ -165,9 +183,12 @@ func (s *series) window(spec Spec, now time.Time, ttl time.Duration, scratch []d
 	buckets := s.ring.buckets(scratch[:0], now, spec.Rate)
 	for _, f := range s.feeds {
 		perSecond := f.value()
-		if f.hold {
+		switch {
+		case f.hold:
 			w.Held += f.held
-		} else {
+		case f.broker:
+			w.Backlog = w.Backlog.Plus(f.backlog)
+		default:
 			w.Inflight += f.estimator.gauge
 		}
 		if spec.Rate {

@@ -73,7 +73,9 @@ type source struct {
 	reports uint64
 	served  map[Revision]uint64
 	// held is what a hold has waiting.
-	held  map[Revision]int
+	held map[Revision]int
+	// waits are the revisions that events wait for.
+	waits map[Revision]bool
 	spoke time.Time
 }
 
@@ -133,6 +135,26 @@ func (s *Store) Held(hold string, at time.Time, revision Revision, n int) {
 	s.update(revision, at, func(series *series) { series.setHeld(hold, at, float64(n), s.ttl) })
 }
 
+// Backlogs takes what a broker has waiting for revisions now, all of it: what it does not name has nothing. It is repeated at least every half
+// TTL while there is any.
+func (s *Store) Backlogs(broker string, at time.Time, backlogs map[Revision]decide.Backlog) {
+	at = s.timeline(at)
+	src := s.source(broker)
+	src.mu.Lock()
+	defer src.mu.Unlock()
+	src.spoke = at
+	for revision, b := range backlogs {
+		src.waits[revision] = true
+		s.update(revision, at, func(series *series) { series.setBacklog(broker, at, b, s.ttl) })
+	}
+	for revision := range src.waits {
+		if _, still := backlogs[revision]; !still {
+			s.end(broker, revision, at)
+			delete(src.waits, revision)
+		}
+	}
+}
+
 // Touch repeats all that a hold has said last.
 func (s *Store) Touch(hold string, at time.Time) {
 	at = s.timeline(at)
@@ -161,6 +183,9 @@ func (s *Store) Drop(name string, at time.Time) {
 		s.end(name, revision, at)
 	}
 	for revision := range src.held {
+		s.end(name, revision, at)
+	}
+	for revision := range src.waits {
 		s.end(name, revision, at)
 	}
 }
@@ -232,7 +257,7 @@ func (s *Store) source(name string) *source {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if src = s.sources[name]; src == nil {
-		src = &source{served: map[Revision]uint64{}, held: map[Revision]int{}}
+		src = &source{served: map[Revision]uint64{}, held: map[Revision]int{}, waits: map[Revision]bool{}}
 		s.sources[name] = src
 	}
 	return src

@@ -160,6 +160,33 @@ func TestAHoldThatDiesDoesNotHoldForEver(t *testing.T) {
 	}
 }
 
+func TestABacklogCountsAsLongAsItsBrokerSpeaksOfIt(t *testing.T) {
+	s := New(start, 2*time.Second)
+	other := Revision{Namespace: "default", Name: "other"}
+	s.Backlogs("broker", start, map[Revision]decide.Backlog{shop: {Waiting: 900, AtOnce: 256, Due: 200}, other: {Waiting: 5, AtOnce: 1}})
+	s.Backlogs("second", start, map[Revision]decide.Backlog{shop: {Waiting: 100, AtOnce: 10, PerSecond: 7}})
+	want := decide.Backlog{Waiting: 1000, AtOnce: 266, Due: 200, PerSecond: 7}
+	if w := s.Window(shop, minute, start); w.Backlog != want || w.Held != 0 || w.Inflight != 0 {
+		t.Errorf("%+v, want %+v", w, want)
+	}
+	// What is due is demand as what is held is: it counts in the windows, and not twice once it was delivered.
+	w := s.Window(shop, minute, after(500*time.Millisecond))
+	requireMean(t, "due", w.Stable, 200, 500*time.Millisecond)
+	s.Backlogs("broker", after(500*time.Millisecond), map[Revision]decide.Backlog{shop: {Waiting: 700, AtOnce: 256}})
+	if w := s.Window(other, minute, after(500*time.Millisecond)); w.Backlog != (decide.Backlog{}) {
+		t.Errorf("not named any more: %+v", w.Backlog)
+	}
+	w = s.Window(shop, minute, after(time.Second))
+	requireMean(t, "delivered", w.Stable, 100, time.Second)
+	if w := s.Window(shop, minute, after(2100*time.Millisecond)); w.Backlog.Waiting != 700 {
+		t.Errorf("one of two fell silent: %+v", w.Backlog)
+	}
+	s.Drop("broker", after(2200*time.Millisecond))
+	if w := s.Window(shop, minute, after(2200*time.Millisecond)); w.Backlog != (decide.Backlog{}) {
+		t.Errorf("both are gone: %+v", w.Backlog)
+	}
+}
+
 func TestRatesCountEachRequestOnce(t *testing.T) {
 	s := New(start, 0)
 	stream(s, "a", 0, 10*time.Second, Sample{Requests: 20})

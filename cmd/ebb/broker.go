@@ -28,6 +28,10 @@ func newBrokerCommand() *cobra.Command {
 	f.StringVar(&o.GatewayHost, "gateway-host", "ebb-gateway-internal.ebb-system.svc.cluster.local", "its DNS name")
 	f.StringVar(&o.ClusterDomain, "cluster-domain", "cluster.local", "the DNS domain of Services")
 	f.StringVar(&o.Domain, "domain", "", "take events from outside too, at broker-ingress.knative-eventing and this domain")
+	f.StringVar(&o.ControlPlane, "control-plane", "", "tell the autoscaler what waits: the control plane's HOST:PORT or unix:PATH")
+	f.StringVar(&o.TrustDomain, "trust-domain", "cluster.local", "the SPIFFE trust domain")
+	f.StringVar(&o.TrustFile, "trust-file", "/var/run/ebb/trust/roots.pem", "the roots to believe the control plane by")
+	f.StringVar(&o.TokenFile, "token-file", "", "the token that proves to it who this is (default: ask the API server for one)")
 	f.StringVar(&o.DebugListen, "debug-listen", "", "serve metrics, health and debug pages: HOST:PORT or unix:PATH")
 	f.StringVar(&level, "log-level", "info", "debug, info, warn or error")
 	return cmd

@@ -148,6 +148,7 @@ func (l local) broker() platform.Component {
 		"--listen", net.JoinHostPort(l.BridgeAddress, strconv.Itoa(eventsPort)), "--advertise", l.BridgeAddress,
 		"--gateway", net.JoinHostPort(l.BridgeAddress, strconv.Itoa(internalPort)), "--gateway-host", l.internalHost(),
 		"--cluster-domain", l.ClusterDomain, "--domain", localDomain, "--debug-listen", "unix:" + l.socket("events"),
+		"--control-plane", l.controlPlaneAddress(), "--trust-domain", localTrustDomain, "--trust-file", l.trustFile(),
 	}
 	if l.events == relaxedEvents {
 		args = append(args, "--relaxed")

@@ -5,6 +5,8 @@ import "time"
 const (
 	// GroupName is the public group: the prefix of annotations.
 	GroupName = "autoscaling.knative.dev"
+	// EbbGroupName is the prefix of annotations that Knative does not have.
+	EbbGroupName = "autoscaling.ebb.dev"
 	// InternalGroupName is the API group of PodAutoscaler.
 	InternalGroupName = "autoscaling.internal.knative.dev"
 )
@@ -79,16 +81,19 @@ var (
 	PanicThresholdKey             = Key{GroupName + "/panic-threshold-percentage", GroupName + "/panicThresholdPercentage"}
 	RetentionPeriodKey            = Key{GroupName + "/scale-to-zero-pod-retention-period", GroupName + "/scaleToZeroPodRetentionPeriod"}
 
+	// BacklogTargetKey is Ebb's own: how many events that wait to be delivered one replica is for.
+	BacklogTargetKey = Key{EbbGroupName + "/backlog-target"}
+
 	// ProgressDeadlineKey belongs to the serving group; a failed activation is given up after it.
 	ProgressDeadlineKey = Key{"serving.knative.dev/progress-deadline"}
 )
 
-// Keys lists every annotation of the autoscaling group.
+// Keys lists every annotation of the autoscaling groups.
 func Keys() []Key {
 	return []Key{
 		ClassKey, MetricKey, TargetKey, WindowKey, ActivationScaleKey, MinScaleKey, MaxScaleKey, InitialScaleKey,
 		ScaleDownDelayKey, MetricAggregationAlgorithmKey, TargetUtilizationKey, TargetBurstCapacityKey,
-		PanicWindowKey, PanicThresholdKey, RetentionPeriodKey,
+		PanicWindowKey, PanicThresholdKey, RetentionPeriodKey, BacklogTargetKey,
 	}
 }
 

@@ -24,6 +24,9 @@ type Policy struct {
 	// TargetBurstCapacity is the burst to be ready for, in requests: -1 always buffers, 0 only at zero.
 	TargetBurstCapacity float64 `json:"targetBurstCapacity"`
 
+	// BacklogTarget is how many events that wait to be delivered one replica is for; 0 leaves it to the deliveries they become.
+	BacklogTarget float64 `json:"backlogTarget,omitempty"`
+
 	// StableWindow and PanicWindow are averaging times, in whole seconds, at least BucketSize.
 	StableWindow time.Duration `json:"stableWindow"`
 	PanicWindow  time.Duration `json:"panicWindow"`
@@ -60,6 +63,7 @@ func ResolvePolicy(annotations map[string]string, config *Config, containerConcu
 		Class:                stringOf(annotations, ClassKey, config.Class),
 		ContainerConcurrency: containerConcurrency,
 		TargetBurstCapacity:  floatOf(annotations, burstRule, config.TargetBurstCapacity),
+		BacklogTarget:        floatOf(annotations, backlogRule, 0),
 		StableWindow:         durationOf(annotations, windowRule, config.StableWindow),
 		PanicThreshold:       floatOf(annotations, panicThresholdRule, config.PanicThresholdPercentage) / 100,
 		MaxScaleUpRate:       config.MaxScaleUpRate,

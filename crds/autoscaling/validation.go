@@ -2,6 +2,7 @@ package autoscaling
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -22,6 +23,7 @@ func ValidateAnnotations(annotations map[string]string, config *Config, path *fi
 	v.durations()
 	v.metric(config)
 	v.algorithm()
+	v.unknown()
 	return v.errs
 }
 
@@ -30,7 +32,7 @@ func ValidateAnnotations(annotations map[string]string, config *Config, path *fi
 func ForbidAnnotations(annotations map[string]string, path *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	for name := range annotations {
-		if strings.HasPrefix(name, GroupName) {
+		if strings.HasPrefix(name, GroupName) || strings.HasPrefix(name, EbbGroupName) {
 			errs = append(errs, field.Forbidden(path.Key(name),
 				`autoscaling annotations must be put under "spec.template.metadata.annotations" to work`))
 		}
@@ -86,6 +88,15 @@ func (v *validator) scaleBounds(config *Config) {
 		v.invalid(name, raw, "is greater than max-scale (%d); lower it or raise max-scale", most)
 	case activation < ActivationScaleMin:
 		v.invalid(name, raw, "must be at least %d: from zero one replica is started anyway", ActivationScaleMin)
+	}
+}
+
+// unknown refuses annotations of Ebb's own that there are none of: a misspelt one would have no effect.
+func (v *validator) unknown() {
+	for _, name := range slices.Sorted(maps.Keys(v.annotations)) {
+		if strings.HasPrefix(name, EbbGroupName+"/") && name != BacklogTargetKey.Name() {
+			v.invalid(name, v.annotations[name], "is not known; there is %s", BacklogTargetKey.Name())
+		}
 	}
 }
 
@@ -211,11 +222,14 @@ var (
 		fmt.Sprintf("a percentage from %g to %g", PanicThresholdPercentageMin, PanicThresholdPercentageMax),
 		func(f float64) bool { return f >= PanicThresholdPercentageMin && f <= PanicThresholdPercentageMax }}
 
+	backlogRule = floatRule{BacklogTargetKey, fmt.Sprintf("a number of events, at least %g", TargetMin),
+		func(f float64) bool { return f >= TargetMin }}
+
 	windowRule         = durationRule{WindowKey, fmt.Sprintf("a duration in whole seconds from %v to %v", WindowMin, WindowMax), WindowMin, true}
 	scaleDownDelayRule = durationRule{ScaleDownDelayKey, fmt.Sprintf("a duration in whole seconds from 0s to %v", WindowMax), 0, true}
 	retentionRule      = durationRule{RetentionPeriodKey, fmt.Sprintf("a duration from 0s to %v", WindowMax), 0, false}
 
-	floatRules    = []floatRule{targetRule, utilizationRule, burstRule, panicWindowRule, panicThresholdRule}
+	floatRules    = []floatRule{targetRule, utilizationRule, burstRule, panicWindowRule, panicThresholdRule, backlogRule}
 	durationRules = []durationRule{windowRule, scaleDownDelayRule, retentionRule}
 )
 

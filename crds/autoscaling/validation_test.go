@@ -116,11 +116,41 @@ func TestAnnotationsOnTheServiceItselfAreRefused(t *testing.T) {
 	}
 }
 
+func TestTheBacklogTargetIsANumberOfEvents(t *testing.T) {
+	config := DefaultConfig()
+	path := field.NewPath("annotations")
+	for value, want := range map[string]string{
+		"100": "", "0.5": "", "0": "a number of events, at least 0.01", "-1": "a number of events", "many": "a number of events",
+	} {
+		annotations := map[string]string{EbbGroupName + "/backlog-target": value}
+		errs := ValidateAnnotations(annotations, &config, path)
+		if want == "" {
+			if p := ResolvePolicy(annotations, &config, 0); len(errs) > 0 || p.BacklogTarget <= 0 {
+				t.Errorf("%q: %v, resolved to %v", value, errs, p.BacklogTarget)
+			}
+			continue
+		}
+		if len(errs) != 1 || !strings.Contains(errs[0].Error(), want) || errs[0].Field != "annotations[autoscaling.ebb.dev/backlog-target]" {
+			t.Errorf("%q: %v, want %q", value, errs, want)
+		}
+		if p := ResolvePolicy(annotations, &config, 0); p.BacklogTarget != 0 {
+			t.Errorf("%q: resolved to %v", value, p.BacklogTarget)
+		}
+	}
+	misspelt := map[string]string{EbbGroupName + "/backlog": "10"}
+	if errs := ValidateAnnotations(misspelt, &config, path); len(errs) != 1 || !strings.Contains(errs[0].Detail, "there is autoscaling.ebb.dev/backlog-target") {
+		t.Errorf("misspelt: %v", errs)
+	}
+	if errs := ForbidAnnotations(misspelt, path); len(errs) != 1 {
+		t.Errorf("on the Service itself: %v", errs)
+	}
+}
+
 func TestEveryKeyHasThePublicPrefixAndIsListedOnce(t *testing.T) {
 	seen := map[string]bool{}
 	for _, key := range Keys() {
 		for _, name := range key {
-			if !strings.HasPrefix(name, prefix) || seen[name] {
+			if !strings.HasPrefix(name, prefix) && !strings.HasPrefix(name, EbbGroupName+"/") || seen[name] {
 				t.Errorf("%s: wrong group or listed twice", name)
 			}
 			seen[name] = true

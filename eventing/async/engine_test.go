@@ -395,6 +395,30 @@ func TestNoMoreRunAtOnceThanMayAndAnAppThatAsksForTimeGetsFewer(t *testing.T) {
 	})
 }
 
+func TestWhatWaitsForOthersIsABacklogAndWhatWaitsForItsTimeIsNot(t *testing.T) {
+	in(t, func(t *testing.T, w *world) {
+		w.policy.Concurrency, w.policy.Timeout = 2, time.Minute
+		w.app = sleeps(time.Second)
+		w.start()
+		later := w.submission("later")
+		later.Delay = time.Hour
+		w.accept(later)
+		for range 5 {
+			w.accept(w.submission("x"))
+		}
+		synctest.Wait()
+		url := func(key model.Key) string { return "http://" + key.Name + "." + key.Namespace }
+		want := model.Backlog{URL: "http://hello.default", Waiting: 3, AtOnce: 2}
+		if all := w.engine.Backlogs(url); len(all) != 1 || all[0] != want {
+			t.Errorf("%+v, want %+v", all, want)
+		}
+		time.Sleep(time.Minute)
+		if all := w.engine.Backlogs(url); len(all) != 0 {
+			t.Errorf("when all have been called: %+v", all)
+		}
+	})
+}
+
 func TestBoundsAreAnswered(t *testing.T) {
 	in(t, func(t *testing.T, w *world) {
 		w.policy.Queue = 3

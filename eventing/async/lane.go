@@ -75,6 +75,16 @@ func (l *lane) ready(now time.Time) (j *job, wait time.Duration) {
 	return heap.Pop(&l.queue).(*job), 0
 }
 
+// overdue is how many jobs are due that have not begun.
+func (l *lane) overdue(now time.Time) (n int) {
+	for _, j := range l.queue {
+		if !j.due.After(now) {
+			n++
+		}
+	}
+	return n
+}
+
 // window bounds how many run at once. An app that asks for time gets half as many, and one more for each round that goes well.
 type window struct {
 	most int

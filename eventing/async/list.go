@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"ebb.dev/ebb/eventing/async/request"
+	"ebb.dev/ebb/eventing/model"
 )
 
 // Want says which requests to list; empty fields are any.
@@ -36,6 +37,21 @@ func (e *Engine) List(w Want) []request.Record {
 	})
 	if w.Most > 0 && len(out) > w.Most {
 		out = out[:w.Most]
+	}
+	return out
+}
+
+// Backlogs is what waits for Services that have as many calls under way as they may; url is how a Service is called. Calls that wait for their
+// time, or for another attempt, are not among it.
+func (e *Engine) Backlogs(url func(model.Key) string) []model.Backlog {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var out []model.Backlog
+	now := e.options.Now()
+	for key, s := range e.services {
+		if n := s.lane.overdue(now); n > 0 {
+			out = append(out, model.Backlog{URL: url(key), Waiting: n, AtOnce: s.lane.window.size()})
+		}
 	}
 	return out
 }

@@ -111,6 +111,8 @@ type Dispatcher struct {
 	// random is in [0, 1); tests fix it.
 	random func() float64
 
+	crowds crowds
+
 	// change is held while the set of readers changes, I/O included.
 	change sync.Mutex
 
@@ -138,6 +140,7 @@ func New(o Options) *Dispatcher {
 		replays: map[model.ReaderID]*reader{},
 	}
 	d.keeper = newKeeper(d)
+	d.crowds = crowds{readers: map[*reader]struct{}{}, grown: make(chan struct{}, 1)}
 	if o.Registerer != nil {
 		o.Registerer.MustRegister(&collector{d})
 	}

@@ -44,6 +44,8 @@ type reader struct {
 	busy  int
 	pace  pace
 	turns turns
+	// crowded says that the dispatcher looks at the reader for Backlogs.
+	crowded bool
 	// asideAt is the greatest position of an event stored apart that the window knew.
 	asideAt log.Position
 	timer   clock.Timer
@@ -317,13 +319,19 @@ func (r *reader) overlap() (few, most int) {
 	return r.d.Concurrency, max(r.d.Concurrency, mostSlots)
 }
 
-// waiting is how many events are to be delivered now, those included that the reader has not looked at yet. r.mu is held.
-func (r *reader) waiting() int {
-	n := r.window.Ready(r.d.Clock.Now(), r.d.Window)
-	if head := log.Position(r.stream.head.Load()); r.behind && head > r.window.Scanned() {
-		n += int(head - r.window.Scanned())
+// load is what is to be delivered, that included which the reader has not looked at yet. r.mu is held.
+func (r *reader) load() load {
+	now := r.d.Clock.Now()
+	has := load{waiting: r.queued()}
+	if !r.spec.Ordered {
+		has.waiting = r.window.Ready(now, r.d.Window)
 	}
-	return n
+	if !r.behind {
+		has.arrivals = r.stats.rate.perSecond(now)
+	} else if head := log.Position(r.stream.head.Load()); head > r.window.Scanned() {
+		has.waiting += int(head - r.window.Scanned())
+	}
+	return has
 }
 
 // halted says whether no delivery may begin.
@@ -347,11 +355,12 @@ func (r *reader) pump() {
 	if begun := r.start(now); !r.spec.Ordered && r.window.Ready(now, begun+1) > begun {
 		before := r.limit()
 		few, most := r.overlap()
-		r.wakeAt(r.turns.crowd(now, r.waiting, few, most))
+		r.wakeAt(r.turns.crowd(now, r.load, few, most))
 		if r.limit() > before {
 			r.start(now)
 		}
 	}
+	r.crowd()
 	r.arm()
 }
 

@@ -22,8 +22,8 @@ const (
 //
 // While the subscriber keeps pace it is one: events do not overtake each other. Order is not promised by it; a subscriber that sees one event
 // after the other without having asked for that is what it is for. Once events have been waiting for some time deliveries overlap, and there
-// are more of them as long as that does not help, until it would take drainIn to deliver what waits: by Little's law that many times how long
-// the subscriber takes for one. So a backlog becomes requests, at the gateway or at the replicas' proxies, which the autoscaler scales by.
+// are more of them as long as that does not help, until they keep up with what comes and it would take drainIn to deliver what waits: by Little's
+// law that many a second times how long the subscriber takes for one. So a backlog becomes requests, at the gateway or at the replicas' proxies, which the autoscaler scales by.
 // A subscriber that says it has too much gets half. A pause begins anew. The zero value takes turns.
 type turns struct {
 	overlap bool
@@ -46,9 +46,20 @@ func (t *turns) resume(now time.Time) {
 	t.idle = time.Time{}
 }
 
-// crowd says that events wait behind those under way, and returns when to say so again if some still do then. waiting counts them, few is how
-// many deliveries overlap at first, and most how many at most.
-func (t *turns) crowd(now time.Time, waiting func() int, few, most int) (again time.Time) {
+// load is what a reader has to deliver.
+type load struct {
+	// waiting is how many events are to be delivered now.
+	waiting int
+	// arrivals are how many more come in a second; 0 where the reader is behind, as it takes them as fast as they are delivered.
+	arrivals float64
+}
+
+// perSecond is how many deliveries a second it takes to keep up with what comes and to get done with what waits in time.
+func (l load) perSecond() float64 { return l.arrivals + float64(l.waiting)/drainIn.Seconds() }
+
+// crowd says that events wait behind those under way, and returns when to say so again if some still do then. few is how many deliveries
+// overlap at first, and most how many at most.
+func (t *turns) crowd(now time.Time, has func() load, few, most int) (again time.Time) {
 	if t.waiting.IsZero() {
 		t.waiting = now
 	}
@@ -61,7 +72,7 @@ func (t *turns) crowd(now time.Time, waiting func() int, few, most int) (again t
 		return again
 	}
 	if t.overlap {
-		t.slots = max(t.slots, min(2*t.slots, t.wanted(now, waiting()), most))
+		t.slots = max(t.slots, min(2*t.slots, t.wanted(now, has()), most))
 	} else {
 		t.overlap, t.slots = true, few
 	}
@@ -69,13 +80,21 @@ func (t *turns) crowd(now time.Time, waiting func() int, few, most int) (again t
 	return now.Add(headStart)
 }
 
-// wanted is how many deliveries have to overlap to get done with what waits in time.
-func (t *turns) wanted(now time.Time, waiting int) int {
+// target is how many deliveries overlap in the end if the load stays as it is and the subscriber takes them.
+func (t *turns) target(now time.Time, has load, few, most int) int {
+	if !t.overlap {
+		return 1
+	}
+	return max(t.slots, min(max(few, t.wanted(now, has)), most))
+}
+
+// wanted is how many deliveries have to overlap to keep up and to get done in time.
+func (t *turns) wanted(now time.Time, has load) int {
 	each, known := t.base.at(now)
 	if !known {
-		return waiting
+		return has.waiting
 	}
-	return int(math.Ceil(float64(waiting) * each.Seconds() / drainIn.Seconds()))
+	return int(math.Ceil(has.perSecond() * each.Seconds()))
 }
 
 // drained says that nothing waits behind what is under way; idle that nothing is under way either.

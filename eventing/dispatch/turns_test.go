@@ -36,32 +36,33 @@ func TestDeliveriesOverlapOnceEventsHaveWaited(t *testing.T) {
 	}
 }
 
-func few(n int) func() int { return func() int { return n } }
+func few(n int) func() load { return func() load { return load{waiting: n} } }
 
 func TestABacklogTakesAsManyDeliveriesAsItNeedsToGetDone(t *testing.T) {
 	at := func(ms int) time.Time { return epoch.Add(time.Duration(ms) * time.Millisecond) }
 	for _, c := range []struct {
-		name    string
-		waiting int
-		each    time.Duration // 0: nothing was delivered yet
-		most    int
-		want    []int // slots after 100, 200, … ms
+		name string
+		has  load
+		each time.Duration // 0: nothing was delivered yet
+		most int
+		want []int // slots after 100, 200, … ms
 	}{
-		{"a second's worth of work for 40", 400, 100 * time.Millisecond, 256, []int{10, 20, 40, 40}},
-		{"quick ones need few", 1000, time.Millisecond, 256, []int{10, 10, 10}},
-		{"no more than there may be", 100_000, 100 * time.Millisecond, 256, []int{10, 20, 40, 80, 160, 256, 256}},
-		{"a reader that names a number", 100_000, 100 * time.Millisecond, 10, []int{10, 10, 10}},
-		{"before the first answer: as many as wait", 30, 0, 256, []int{10, 20, 30, 30}},
+		{"a second's worth of work for 40", load{waiting: 400}, 100 * time.Millisecond, 256, []int{10, 20, 40, 40}},
+		{"and 200 more every second", load{400, 200}, 100 * time.Millisecond, 256, []int{10, 20, 40, 60, 60}},
+		{"quick ones need few", load{waiting: 1000}, time.Millisecond, 256, []int{10, 10, 10}},
+		{"no more than there may be", load{waiting: 100_000}, 100 * time.Millisecond, 256, []int{10, 20, 40, 80, 160, 256, 256}},
+		{"a reader that names a number", load{waiting: 100_000}, 100 * time.Millisecond, 10, []int{10, 10, 10}},
+		{"before the first answer: as many as wait", load{waiting: 30}, 0, 256, []int{10, 20, 30, 30}},
 	} {
 		var r turns
 		r.resume(at(0))
-		r.crowd(at(0), few(c.waiting), 10, c.most)
+		r.crowd(at(0), func() load { return c.has }, 10, c.most)
 		for i, want := range c.want {
 			now := at(100 * (i + 1))
 			if c.each > 0 {
 				r.delivered(now, c.each+time.Duration(i)*time.Second) // the longer ones are the queue's, not the subscriber's
 			}
-			r.crowd(now, few(c.waiting), 10, c.most)
+			r.crowd(now, func() load { return c.has }, 10, c.most)
 			if r.slots != want {
 				t.Errorf("%s: after %d ms %d slots, want %d", c.name, 100*(i+1), r.slots, want)
 			}

@@ -52,7 +52,70 @@ spec:
 		return nil
 	})
 	senders.Wait()
-	eventually(t, 60*time.Second, "all events are delivered", func() error {
+	s.delivered(events)
+	t.Logf("%d replicas at most for a backlog of %d events", most, events)
+	s.asleep("worker")
+}
+
+// Concurrency alone asks for four replicas, at 70 of at most 256 deliveries each; 50 events for a replica ask for as many as there may be. What
+// waits for a Trigger that is paused asks for none.
+func TestABacklogTargetScalesBeyondWhatDeliveriesAskFor(t *testing.T) {
+	t.Parallel()
+	s := shared.namespace(t)
+	worker := app{name: "worker", annotations: asleepAtFirst()}
+	worker.annotations["autoscaling.knative.dev/max-scale"] = "7"
+	worker.annotations["autoscaling.ebb.dev/backlog-target"] = "50"
+	s.serve(worker)
+	s.apply(`apiVersion: eventing.knative.dev/v1
+kind: Broker
+metadata: {name: b}
+---
+apiVersion: eventing.knative.dev/v1
+kind: Trigger
+metadata:
+  name: work
+  annotations: {eventing.ebb.dev/paused: "true"}
+spec:
+  broker: b
+  subscriber:
+    ref: {apiVersion: serving.knative.dev/v1, kind: Service, name: worker}
+    uri: /sleep?ms=300
+`)
+	s.must("wait", "broker/b", "trigger/work", "--for=condition=Ready", "--timeout=60s")
+	url := shared.brokerURL(s.name, "b")
+	const events = 1200
+	var senders sync.WaitGroup
+	for sender := range 4 {
+		senders.Go(func() {
+			for i := range events / 4 {
+				if code := event(t.Context(), kept, url, "work", fmt.Sprintf("%d-%d", sender, i), "{}"); code != http.StatusAccepted {
+					t.Errorf("event %d of sender %d: %d", i, sender, code)
+				}
+			}
+		})
+	}
+	senders.Wait()
+	if n := len(s.replicas("worker")); n != 0 {
+		t.Errorf("%d replicas for a Trigger that is paused", n)
+	}
+	if out, err := s.events("resume", "work"); err != nil {
+		t.Fatalf("resume: %v\n%s", err, out)
+	}
+	most := 0
+	eventually(t, 60*time.Second, "seven replicas at once", func() error {
+		if most = max(most, len(s.replicas("worker"))); most < 7 {
+			return fmt.Errorf("%d so far", most)
+		}
+		return nil
+	})
+	s.delivered(events)
+	s.asleep("worker")
+}
+
+// delivered waits until the namespace's only Trigger has had so many events taken.
+func (s *space) delivered(events int) {
+	s.t.Helper()
+	eventually(s.t, 60*time.Second, "all events are delivered", func() error {
 		out, err := s.events("triggers", "-o", "json")
 		if err != nil {
 			return fmt.Errorf("%w: %s", err, out)
@@ -62,8 +125,6 @@ spec:
 		}
 		return nil
 	})
-	t.Logf("%d replicas at most for a backlog of %d events", most, events)
-	s.asleep("worker")
 }
 
 // events is `ebb events` in the namespace.

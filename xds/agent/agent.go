@@ -33,7 +33,7 @@ type Options struct {
 	Token func(context.Context) (string, error)
 	// Name is the gateway's, for gateways.
 	Name string
-	// Socket is the unix socket that SDS is served on.
+	// Socket is the unix socket that SDS is served on; empty serves none, for a process without an Envoy.
 	Socket string
 	// Idle is how long a workload's secret is kept that no Envoy asks for; 0 is DefaultIdle.
 	Idle time.Duration
@@ -82,16 +82,14 @@ func (a *Agent) Conn() *grpc.ClientConn { return a.conn }
 // Run gets the agent's own certificate, serves SDS, renews what it serves and follows the roots, until the context ends.
 func (a *Agent) Run(ctx context.Context) error {
 	defer a.conn.Close()
-	listener, err := listen(a.options.Socket)
-	if err != nil {
-		return err
-	}
-	// Envoy pings the connection as it does every HTTP/2 upstream.
-	server := grpc.NewServer(grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}))
-	secretv3.RegisterSecretDiscoveryServiceServer(server, &sds{store: a.store, ensure: a.ensure, log: a.options.Log})
-	defer server.Stop()
 	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
+	if a.options.Socket != "" {
+		stop, err := a.serve(served)
+		if err != nil {
+			return err
+		}
+		defer stop()
+	}
 	go a.keep(ctx, envoy.SelfSecret)
 	go a.followTrust(ctx)
 	for {
@@ -104,6 +102,19 @@ func (a *Agent) Run(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+// serve serves SDS until stop is called, and says why if it ends before.
+func (a *Agent) serve(ended chan<- error) (stop func(), err error) {
+	listener, err := listen(a.options.Socket)
+	if err != nil {
+		return nil, err
+	}
+	// Envoy pings the connection as it does every HTTP/2 upstream.
+	server := grpc.NewServer(grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}))
+	secretv3.RegisterSecretDiscoveryServiceServer(server, &sds{store: a.store, ensure: a.ensure, log: a.options.Log})
+	go func() { ended <- server.Serve(listener) }()
+	return server.Stop, nil
 }
 
 // TokenFile reads a token from a file, as a projected volume keeps it.

@@ -38,7 +38,7 @@ type Bindings interface {
 
 // Accounts are the service accounts that Ebb's own processes run under.
 type Accounts struct {
-	Gateway, Node model.Key
+	Gateway, Node, Broker model.Key
 }
 
 // DefaultAccounts are those of the manifests.
@@ -46,6 +46,7 @@ func DefaultAccounts() Accounts {
 	return Accounts{
 		Gateway: model.Key{Namespace: "ebb-system", Name: "ebb-gateway"},
 		Node:    model.Key{Namespace: "ebb-system", Name: "ebb-node"},
+		Broker:  model.Key{Namespace: "knative-eventing", Name: "ebb-broker"},
 	}
 }
 
@@ -116,6 +117,8 @@ func (s *Issuer) fromClaims(claims Claims, name string) (Subject, error) {
 			return Subject{}, status.Error(codes.PermissionDenied, "token: a node's token must be bound to its Node or to a pod on it")
 		}
 		return Subject{ID: model.EbbID(s.TrustDomain, model.RoleNode, claims.Node)}, nil
+	case s.Accounts.Broker:
+		return Subject{ID: model.EbbID(s.TrustDomain, model.RoleBroker, "")}, nil
 	}
 	if claims.Pod == "" {
 		return Subject{}, status.Error(codes.PermissionDenied, "token: a workload's token must be bound to its pod")

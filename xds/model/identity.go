@@ -18,9 +18,10 @@ const (
 	RoleGateway      Role = "gateway"
 	RoleNode         Role = "node"
 	RoleControlPlane Role = "control-plane"
+	RoleBroker       Role = "broker"
 )
 
-// EbbID is the SPIFFE ID of a process of ours: spiffe://TRUST_DOMAIN/ebb/ROLE/NAME. The control plane has no name.
+// EbbID is the SPIFFE ID of a process of ours: spiffe://TRUST_DOMAIN/ebb/ROLE/NAME. The control plane and the event broker have no name.
 func EbbID(trustDomain string, role Role, name string) string {
 	id := "spiffe://" + trustDomain + "/ebb/" + string(role)
 	if name != "" {
@@ -68,8 +69,8 @@ func ParseID(trustDomain, id string) (Identity, error) {
 		return Identity{Account: Key{Namespace: parts[1], Name: parts[3]}}, nil
 	case len(parts) == 3 && parts[0] == "ebb" && (Role(parts[1]) == RoleGateway || Role(parts[1]) == RoleNode):
 		return Identity{Role: Role(parts[1]), Name: parts[2]}, nil
-	case len(parts) == 2 && parts[0] == "ebb" && Role(parts[1]) == RoleControlPlane:
-		return Identity{Role: RoleControlPlane}, nil
+	case len(parts) == 2 && parts[0] == "ebb" && (Role(parts[1]) == RoleControlPlane || Role(parts[1]) == RoleBroker):
+		return Identity{Role: Role(parts[1])}, nil
 	}
 	return Identity{}, fmt.Errorf("%q is no identity that Ebb issues", id)
 }

@@ -45,6 +45,8 @@ type Parts struct {
 	Hold     *hold.Hold
 	Identity agentpb.IdentityServer
 	Node     agentpb.NodeServer
+	// Backlogs takes what event brokers have waiting; nil takes nothing.
+	Backlogs agentpb.AutoscalerServer
 	Health   *Health
 	Feed     *Feed
 	Log      *slog.Logger
@@ -106,6 +108,9 @@ func New(ctx context.Context, parts Parts) *Server {
 	accesslogv3.RegisterAccessLogServiceServer(s.grpc, newCounted(s.gatewayOf, parts.Hold))
 	agentpb.RegisterIdentityServer(s.grpc, parts.Identity)
 	agentpb.RegisterNodeServer(s.grpc, parts.Node)
+	if parts.Backlogs != nil {
+		agentpb.RegisterAutoscalerServer(s.grpc, parts.Backlogs)
+	}
 	return s
 }
 

@@ -37,10 +37,15 @@ func client(kubeconfig string) (kubernetes.Interface, *rest.Config, error) {
 // token is where an agent's proof comes from: a projected file in a cluster; on a laptop it is asked for, bound to the
 // Node when node is not empty.
 func (c Common) token(account model.Key, node string) (func(context.Context) (string, error), error) {
-	if c.TokenFile != "" {
-		return agent.TokenFile(c.TokenFile), nil
+	return Token(c.TokenFile, c.Kubeconfig, account, node)
+}
+
+// Token is token for a process that is no agent of an Envoy.
+func Token(file, kubeconfig string, account model.Key, node string) (func(context.Context) (string, error), error) {
+	if file != "" {
+		return agent.TokenFile(file), nil
 	}
-	kube, _, err := client(c.Kubeconfig)
+	kube, _, err := client(kubeconfig)
 	if err != nil {
 		return nil, err
 	}

@@ -20,6 +20,11 @@ type Options struct {
 	GatewayHost string
 	// ClusterDomain is the DNS domain of Services, Domain that of URLs for clients outside.
 	ClusterDomain, Domain string
+	// ControlPlane is the HOST:PORT or unix:PATH of the control plane, whose autoscaler is told what waits; empty tells nobody.
+	ControlPlane string
+	// TrustDomain is that of the mesh, TrustFile holds the roots to begin with; TokenFile holds the token that proves who this is, and empty
+	// asks the API server for one.
+	TrustDomain, TrustFile, TokenFile string
 	// DebugListen serves metrics, health and debug pages: HOST:PORT or unix:PATH.
 	DebugListen string
 	Log         *slog.Logger

@@ -249,6 +249,9 @@ func (p *process) serve(ctx context.Context) error {
 	})
 	run("ingress", func() error { return serve.HTTP(ctx, listener, front, httpOptions) })
 	run("tracing", func() error { return p.trace(ctx) })
+	if p.ControlPlane != "" {
+		run("autoscaler", func() error { return p.tellBacklogs(ctx) })
+	}
 	run("sweep", func() error { return p.sweep(ctx) })
 	if err := p.announce(ctx, listener.Addr()); err != nil {
 		return err

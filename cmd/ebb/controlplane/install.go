@@ -35,7 +35,7 @@ func install(ctx context.Context, c client.Client, domain string) error {
 		}
 	}
 	accounts := identity.DefaultAccounts()
-	for _, key := range []model.Key{accounts.Gateway, accounts.Node} {
+	for _, key := range []model.Key{accounts.Gateway, accounts.Node, accounts.Broker} {
 		account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name}}
 		if err := ensure(ctx, c, account, &corev1.ServiceAccount{}); err != nil {
 			return fmt.Errorf("create service account %s: %w", key, err)

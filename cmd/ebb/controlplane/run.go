@@ -183,7 +183,8 @@ func (c *controlPlane) assemble(ctx context.Context) error {
 	c.plane = xds.New(ctx, xds.Options{
 		TrustDomain: c.TrustDomain, DNS: c.DNS, Listeners: c.listeners(), CA: c.ca, Reviewer: reviewer{c.kube},
 		Accounts: identity.DefaultAccounts(), Autoscaler: c.scaling, Hold: c.holdSettings(), Node: service,
-		Phases: c.phases, OnRefused: c.refused, Log: c.Log,
+		Backlogs: &backlogs{trustDomain: c.TrustDomain, scaling: c.scaling},
+		Phases:   c.phases, OnRefused: c.refused, Log: c.Log,
 	})
 	drains := drain.New(c.plane.Store, c.plane.Gateways, c.plane.Loads, c.plane.Hold, time.Now, c.Log)
 	c.watcher = watch.New(c.plane.Store, c.Log)
@@ -368,5 +369,10 @@ func (c *controlPlane) publishTrust(ctx context.Context) error {
 		}
 		return nil
 	}
-	return writeTrust(ctx, c.uncached(), systemNamespaces[0], c.rootsPEM())
+	for _, namespace := range agentNamespaces {
+		if err := writeTrust(ctx, c.uncached(), namespace, c.rootsPEM()); err != nil {
+			return err
+		}
+	}
+	return nil
 }

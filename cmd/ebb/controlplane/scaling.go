@@ -44,6 +44,14 @@ func (s *scaling) Held(revision model.Key, held int) {
 	}
 }
 
+// Backlogs takes all that a broker has waiting for revisions, which reaches the decision at once.
+func (s *scaling) Backlogs(source string, waiting map[scale.Revision]decide.Backlog) {
+	s.signal.Backlogs(source, s.now(), waiting)
+	for revision := range waiting {
+		s.engine.Poke(revision)
+	}
+}
+
 // Report implements server.Sink.
 func (s *scaling) Report(proxy string, at time.Time, samples []server.Sample, _ []server.Flight) {
 	out := make([]signal.Sample, 0, len(samples))

@@ -5,6 +5,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -63,8 +64,11 @@ func (c *controlPlane) podDeleted(ctx context.Context, pod model.Key) bool {
 	return object.DeletionTimestamp != nil
 }
 
-// trustName is the ConfigMap of the roots: in ebb-system, and in each namespace that has sidecars.
+// trustName is the ConfigMap of the roots: in those of Ebb's own agents, and in each namespace that has sidecars.
 const trustName = "ebb-trust"
+
+// agentNamespaces are those of the agents that are no sidecars: gateways and nodes, and the event broker.
+var agentNamespaces = []string{"ebb-system", "knative-eventing"}
 
 // trustAgain is how often a namespace's roots are looked at without a reason: somebody may have removed them.
 const trustAgain = 10 * time.Minute
@@ -76,8 +80,8 @@ type trustKeeper struct {
 	live     client.Client
 	fallback serving.ReplicaProxy
 	roots    func() string
-	// own is the namespace of Ebb's own agents, where they find the roots too; empty where they read a file.
-	own string
+	// own are the namespaces of Ebb's own agents, where they find the roots too; none where they read a file.
+	own []string
 	// image makes the sidecars' image if it is to be made here; nil otherwise.
 	image func(context.Context) error
 }
@@ -86,7 +90,7 @@ type trustKeeper struct {
 func (c *controlPlane) setupTrust(ctx context.Context) error {
 	keeper := &trustKeeper{client: c.manager.GetClient(), live: c.uncached(), fallback: serving.ReplicaProxy(c.ReplicaProxy), roots: c.rootsPEM, image: c.makeImage}
 	if c.TrustFile == "" {
-		keeper.own = systemNamespaces[0]
+		keeper.own = agentNamespaces
 	}
 	rotated := make(chan event.TypedGenericEvent[client.Object])
 	go c.followRoots(ctx, rotated)
@@ -143,7 +147,7 @@ func (k *trustKeeper) Reconcile(ctx context.Context, request reconcile.Request) 
 	if err := k.client.List(ctx, &revisions, client.InNamespace(request.Name), client.UnsafeDisableDeepCopy); err != nil {
 		return reconcile.Result{}, fmt.Errorf("namespace %s: list its revisions: %w", request.Name, err)
 	}
-	if request.Name != k.own && !k.hasSidecars(namespace, revisions.Items) {
+	if !slices.Contains(k.own, request.Name) && !k.hasSidecars(namespace, revisions.Items) {
 		return reconcile.Result{}, nil
 	}
 	err := writeTrust(ctx, k.live, request.Name, k.roots())

@@ -49,7 +49,7 @@ func TestTheRootsAreWhereSidecarsAre(t *testing.T) {
 			roots, made := "first", 0
 			keeper := &trustKeeper{client: api, live: api, fallback: c.fallback, roots: func() string { return roots }, image: func(context.Context) error { made++; return nil }}
 			if c.own {
-				keeper.own = "shop"
+				keeper.own = []string{"shop"}
 			}
 			for _, roots = range []string{"first", "rotated"} {
 				if _, err := keeper.Reconcile(t.Context(), reconcile.Request{NamespacedName: types.NamespacedName{Name: "shop"}}); err != nil {

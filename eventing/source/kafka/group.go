@@ -36,6 +36,14 @@ type Job struct {
 	As model.Account
 }
 
+// atOnce is how many of a partition's events are delivered at once.
+func (j Job) atOnce() int {
+	if j.Ordered {
+		return 1
+	}
+	return unorderedAtOnce
+}
+
 // group is a source at work.
 type group struct {
 	job      Job
@@ -45,6 +53,7 @@ type group struct {
 	work     sync.WaitGroup
 	// running is how many members there are.
 	running int
+	members []*member
 
 	mu  sync.Mutex
 	err error
@@ -62,10 +71,12 @@ func start(ctx context.Context, job Job, d *delivery, log *slog.Logger) (*group,
 	// More members than partitions would have nothing to do.
 	g.running = min(job.Consumers, partitions)
 	for range g.running {
-		if _, err := g.join(working); err != nil {
+		m, err := g.join(working)
+		if err != nil {
 			g.stop()
 			return nil, err
 		}
+		g.members = append(g.members, m)
 	}
 	return g, nil
 }
@@ -74,6 +85,17 @@ func start(ctx context.Context, job Job, d *delivery, log *slog.Logger) (*group,
 func (g *group) stop() {
 	g.cancel()
 	g.work.Wait()
+}
+
+// backlog is what of the topics waits for the sink.
+func (g *group) backlog() model.Backlog {
+	b := model.Backlog{URL: g.job.Sink.URL}
+	for _, m := range g.members {
+		waiting, atOnce := m.lag()
+		b.Waiting += waiting
+		b.AtOnce += atOnce
+	}
+	return b
 }
 
 // deliver carries one record to the sink.

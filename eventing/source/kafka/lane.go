@@ -30,8 +30,10 @@ type lane struct {
 	mu   sync.Mutex
 	more *sync.Cond
 	// queue are records that nobody has begun with, open those begun and not through, in order.
-	queue  []*kgo.Record
-	open   []*carried
+	queue []*kgo.Record
+	open  []*carried
+	// end is the partition's at the last fetch: the offset that comes after its last record.
+	end    int64
 	paused bool
 	ended  bool
 }
@@ -53,10 +55,11 @@ func newLane(ctx context.Context, atOnce int, deliver func(context.Context, *kgo
 	return l
 }
 
-// add queues what was fetched.
-func (l *lane) add(records []*kgo.Record) {
+// add queues what was fetched of a partition that ends before an offset.
+func (l *lane) add(records []*kgo.Record, end int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.end = end
 	l.queue = append(l.queue, records...)
 	if !l.paused && len(l.queue) >= queueMost {
 		l.paused = true
@@ -65,8 +68,18 @@ func (l *lane) add(records []*kgo.Record) {
 	l.more.Broadcast()
 }
 
-// end breaks off what is being delivered and waits for it.
-func (l *lane) end() {
+// lag is how many records there are that nobody has begun with.
+func (l *lane) lag() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.queue) == 0 {
+		return 0 // the next fetch tells of more
+	}
+	return max(len(l.queue), int(l.end-l.queue[0].Offset))
+}
+
+// stop breaks off what is being delivered and waits for it.
+func (l *lane) stop() {
 	l.mu.Lock()
 	l.ended = true
 	l.more.Broadcast()

@@ -69,7 +69,7 @@ func (m *member) run(ctx context.Context) {
 		fetches.EachPartition(func(p kgo.FetchTopicPartition) {
 			if len(p.Records) > 0 {
 				m.group.trouble(nil)
-				m.lane(ctx, partition{p.Topic, p.Partition}).add(p.Records)
+				m.lane(ctx, partition{p.Topic, p.Partition}).add(p.Records, p.HighWatermark)
 			}
 		})
 		m.client.AllowRebalance()
@@ -90,12 +90,8 @@ func (m *member) lane(ctx context.Context, at partition) *lane {
 	if l := m.lanes[at]; l != nil {
 		return l
 	}
-	atOnce := unorderedAtOnce
-	if m.group.job.Ordered {
-		atOnce = 1
-	}
 	tp := map[string][]int32{at.topic: {at.n}}
-	l := newLane(ctx, atOnce, m.group.deliver, func(r *kgo.Record) { m.client.MarkCommitRecords(r) }, func(pause bool) {
+	l := newLane(ctx, m.group.job.atOnce(), m.group.deliver, func(r *kgo.Record) { m.client.MarkCommitRecords(r) }, func(pause bool) {
 		if pause {
 			m.client.PauseFetchPartitions(tp)
 		} else {
@@ -104,6 +100,16 @@ func (m *member) lane(ctx context.Context, at partition) *lane {
 	})
 	m.lanes[at] = l
 	return l
+}
+
+// lag is how many records there are in the member's partitions that nobody has begun with, and how many are delivered at once.
+func (m *member) lag() (waiting, atOnce int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, l := range m.lanes {
+		waiting += l.lag()
+	}
+	return waiting, len(m.lanes) * m.group.job.atOnce()
 }
 
 // revoked gives partitions back: what is being delivered is broken off, what was is committed.
@@ -140,7 +146,7 @@ func (m *member) endAll(gone map[string][]int32) {
 	m.mu.Unlock()
 	var ended sync.WaitGroup
 	for _, l := range ending {
-		ended.Go(l.end)
+		ended.Go(l.stop)
 	}
 	ended.Wait()
 	// One that comes back is fetched again.

@@ -3,9 +3,13 @@ package kafka
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"reflect"
+	"slices"
 	"sync"
 	"time"
+
+	"ebb.dev/ebb/eventing/model"
 )
 
 // State is how a source fares.
@@ -98,6 +102,26 @@ func (s *source) end() {
 	defer s.mu.Unlock()
 	s.ended = true
 	s.stop()
+}
+
+// Backlogs is what waits for sinks, source by source. A source that is being changed is left out.
+func (r *Runner) Backlogs() []model.Backlog {
+	r.mu.Lock()
+	all := slices.Collect(maps.Values(r.sources))
+	r.mu.Unlock()
+	var out []model.Backlog
+	for _, s := range all {
+		if !s.mu.TryLock() {
+			continue
+		}
+		if s.run != nil {
+			if b := s.run.backlog(); b.Waiting > 0 {
+				out = append(out, b)
+			}
+		}
+		s.mu.Unlock()
+	}
+	return out
 }
 
 // Remove stops a source. Its consumer group keeps its offsets.

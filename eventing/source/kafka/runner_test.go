@@ -318,3 +318,23 @@ func TestWhatIsMissingIsNamed(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Records that wait in Kafka count as well as those in memory.
+func TestTheLagOfASourceIsItsBacklog(t *testing.T) {
+	r := arrange(t, imitation(t), 2)
+	gate := make(chan struct{})
+	letGo := sync.OnceFunc(func() { close(gate) })
+	t.Cleanup(letGo)
+	r.answer = func(string, string, int) int { r.sink.mu.Unlock(); <-gate; r.sink.mu.Lock(); return 200 }
+	r.write(0, numbers("a", 700)...)
+	r.write(1, numbers("b", 300)...)
+	r.set(r.job())
+	want := model.Backlog{URL: "http://sink", Waiting: 998, AtOnce: 2}
+	var got []model.Backlog
+	r.eventually("one of each partition is delivered, the others wait", func() bool {
+		got = r.Backlogs()
+		return len(got) == 1 && got[0] == want
+	})
+	letGo()
+	r.eventually("all are delivered", func() bool { return len(r.got("http://sink")) == 1000 && len(r.Backlogs()) == 0 })
+}

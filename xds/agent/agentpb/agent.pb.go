@@ -77,7 +77,7 @@ func (x PodReport_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use PodReport_State.Descriptor instead.
 func (PodReport_State) EnumDescriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{4, 0}
+	return file_agent_proto_rawDescGZIP(), []int{7, 0}
 }
 
 type SignRequest struct {
@@ -303,6 +303,167 @@ func (x *TrustBundle) GetRoots() [][]byte {
 	return nil
 }
 
+type BacklogReport struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Backlogs      []*Backlog             `protobuf:"bytes,1,rep,name=backlogs,proto3" json:"backlogs,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BacklogReport) Reset() {
+	*x = BacklogReport{}
+	mi := &file_agent_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BacklogReport) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BacklogReport) ProtoMessage() {}
+
+func (x *BacklogReport) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BacklogReport.ProtoReflect.Descriptor instead.
+func (*BacklogReport) Descriptor() ([]byte, []int) {
+	return file_agent_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *BacklogReport) GetBacklogs() []*Backlog {
+	if x != nil {
+		return x.Backlogs
+	}
+	return nil
+}
+
+type Backlog struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The host that deliveries ask for, without a port, in lower case.
+	Host string `protobuf:"bytes,1,opt,name=host,proto3" json:"host,omitempty"`
+	// Events of which no delivery has begun.
+	Waiting float64 `protobuf:"fixed64,2,opt,name=waiting,proto3" json:"waiting,omitempty"`
+	// Deliveries that are going to overlap if they are taken.
+	AtOnce float64 `protobuf:"fixed64,3,opt,name=at_once,json=atOnce,proto3" json:"at_once,omitempty"`
+	// Those of them that are not made yet.
+	Due float64 `protobuf:"fixed64,4,opt,name=due,proto3" json:"due,omitempty"`
+	// Deliveries a second that this makes, with what comes; 0 is not known.
+	PerSecond     float64 `protobuf:"fixed64,5,opt,name=per_second,json=perSecond,proto3" json:"per_second,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Backlog) Reset() {
+	*x = Backlog{}
+	mi := &file_agent_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Backlog) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Backlog) ProtoMessage() {}
+
+func (x *Backlog) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Backlog.ProtoReflect.Descriptor instead.
+func (*Backlog) Descriptor() ([]byte, []int) {
+	return file_agent_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Backlog) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
+func (x *Backlog) GetWaiting() float64 {
+	if x != nil {
+		return x.Waiting
+	}
+	return 0
+}
+
+func (x *Backlog) GetAtOnce() float64 {
+	if x != nil {
+		return x.AtOnce
+	}
+	return 0
+}
+
+func (x *Backlog) GetDue() float64 {
+	if x != nil {
+		return x.Due
+	}
+	return 0
+}
+
+func (x *Backlog) GetPerSecond() float64 {
+	if x != nil {
+		return x.PerSecond
+	}
+	return 0
+}
+
+type BacklogSummary struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BacklogSummary) Reset() {
+	*x = BacklogSummary{}
+	mi := &file_agent_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BacklogSummary) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BacklogSummary) ProtoMessage() {}
+
+func (x *BacklogSummary) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BacklogSummary.ProtoReflect.Descriptor instead.
+func (*BacklogSummary) Descriptor() ([]byte, []int) {
+	return file_agent_proto_rawDescGZIP(), []int{6}
+}
+
 type PodReport struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Namespace     string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
@@ -317,7 +478,7 @@ type PodReport struct {
 
 func (x *PodReport) Reset() {
 	*x = PodReport{}
-	mi := &file_agent_proto_msgTypes[4]
+	mi := &file_agent_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -329,7 +490,7 @@ func (x *PodReport) String() string {
 func (*PodReport) ProtoMessage() {}
 
 func (x *PodReport) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[4]
+	mi := &file_agent_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -342,7 +503,7 @@ func (x *PodReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PodReport.ProtoReflect.Descriptor instead.
 func (*PodReport) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{4}
+	return file_agent_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *PodReport) GetNamespace() string {
@@ -395,7 +556,7 @@ type ReportSummary struct {
 
 func (x *ReportSummary) Reset() {
 	*x = ReportSummary{}
-	mi := &file_agent_proto_msgTypes[5]
+	mi := &file_agent_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -407,7 +568,7 @@ func (x *ReportSummary) String() string {
 func (*ReportSummary) ProtoMessage() {}
 
 func (x *ReportSummary) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[5]
+	mi := &file_agent_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -420,7 +581,7 @@ func (x *ReportSummary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportSummary.ProtoReflect.Descriptor instead.
 func (*ReportSummary) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{5}
+	return file_agent_proto_rawDescGZIP(), []int{8}
 }
 
 type DrainRequest struct {
@@ -436,7 +597,7 @@ type DrainRequest struct {
 
 func (x *DrainRequest) Reset() {
 	*x = DrainRequest{}
-	mi := &file_agent_proto_msgTypes[6]
+	mi := &file_agent_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -448,7 +609,7 @@ func (x *DrainRequest) String() string {
 func (*DrainRequest) ProtoMessage() {}
 
 func (x *DrainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[6]
+	mi := &file_agent_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -461,7 +622,7 @@ func (x *DrainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainRequest.ProtoReflect.Descriptor instead.
 func (*DrainRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{6}
+	return file_agent_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *DrainRequest) GetNamespace() string {
@@ -502,7 +663,7 @@ type DrainResponse struct {
 
 func (x *DrainResponse) Reset() {
 	*x = DrainResponse{}
-	mi := &file_agent_proto_msgTypes[7]
+	mi := &file_agent_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -514,7 +675,7 @@ func (x *DrainResponse) String() string {
 func (*DrainResponse) ProtoMessage() {}
 
 func (x *DrainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[7]
+	mi := &file_agent_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -527,7 +688,7 @@ func (x *DrainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainResponse.ProtoReflect.Descriptor instead.
 func (*DrainResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{7}
+	return file_agent_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *DrainResponse) GetDrained() bool {
@@ -554,7 +715,17 @@ const file_agent_proto_rawDesc = "" +
 	"\tnot_after\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\bnotAfter\"\x0e\n" +
 	"\fTrustRequest\"#\n" +
 	"\vTrustBundle\x12\x14\n" +
-	"\x05roots\x18\x01 \x03(\fR\x05roots\"\x88\x02\n" +
+	"\x05roots\x18\x01 \x03(\fR\x05roots\"B\n" +
+	"\rBacklogReport\x121\n" +
+	"\bbacklogs\x18\x01 \x03(\v2\x15.ebb.agent.v1.BacklogR\bbacklogs\"\x81\x01\n" +
+	"\aBacklog\x12\x12\n" +
+	"\x04host\x18\x01 \x01(\tR\x04host\x12\x18\n" +
+	"\awaiting\x18\x02 \x01(\x01R\awaiting\x12\x17\n" +
+	"\aat_once\x18\x03 \x01(\x01R\x06atOnce\x12\x10\n" +
+	"\x03due\x18\x04 \x01(\x01R\x03due\x12\x1d\n" +
+	"\n" +
+	"per_second\x18\x05 \x01(\x01R\tperSecond\"\x10\n" +
+	"\x0eBacklogSummary\"\x88\x02\n" +
 	"\tPodReport\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x10\n" +
@@ -580,7 +751,10 @@ const file_agent_proto_rawDesc = "" +
 	"\x05Trust\x12\x1a.ebb.agent.v1.TrustRequest\x1a\x19.ebb.agent.v1.TrustBundle0\x012\x8a\x01\n" +
 	"\x04Node\x12@\n" +
 	"\x06Report\x12\x17.ebb.agent.v1.PodReport\x1a\x1b.ebb.agent.v1.ReportSummary(\x01\x12@\n" +
-	"\x05Drain\x12\x1a.ebb.agent.v1.DrainRequest\x1a\x1b.ebb.agent.v1.DrainResponseB\x1fZ\x1debb.dev/ebb/xds/agent/agentpbb\x06proto3"
+	"\x05Drain\x12\x1a.ebb.agent.v1.DrainRequest\x1a\x1b.ebb.agent.v1.DrainResponse2U\n" +
+	"\n" +
+	"Autoscaler\x12G\n" +
+	"\bBacklogs\x12\x1b.ebb.agent.v1.BacklogReport\x1a\x1c.ebb.agent.v1.BacklogSummary(\x01B\x1fZ\x1debb.dev/ebb/xds/agent/agentpbb\x06proto3"
 
 var (
 	file_agent_proto_rawDescOnce sync.Once
@@ -595,39 +769,45 @@ func file_agent_proto_rawDescGZIP() []byte {
 }
 
 var file_agent_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_agent_proto_goTypes = []any{
 	(PodReport_State)(0),          // 0: ebb.agent.v1.PodReport.State
 	(*SignRequest)(nil),           // 1: ebb.agent.v1.SignRequest
 	(*SignResponse)(nil),          // 2: ebb.agent.v1.SignResponse
 	(*TrustRequest)(nil),          // 3: ebb.agent.v1.TrustRequest
 	(*TrustBundle)(nil),           // 4: ebb.agent.v1.TrustBundle
-	(*PodReport)(nil),             // 5: ebb.agent.v1.PodReport
-	(*ReportSummary)(nil),         // 6: ebb.agent.v1.ReportSummary
-	(*DrainRequest)(nil),          // 7: ebb.agent.v1.DrainRequest
-	(*DrainResponse)(nil),         // 8: ebb.agent.v1.DrainResponse
-	(*timestamppb.Timestamp)(nil), // 9: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 10: google.protobuf.Duration
+	(*BacklogReport)(nil),         // 5: ebb.agent.v1.BacklogReport
+	(*Backlog)(nil),               // 6: ebb.agent.v1.Backlog
+	(*BacklogSummary)(nil),        // 7: ebb.agent.v1.BacklogSummary
+	(*PodReport)(nil),             // 8: ebb.agent.v1.PodReport
+	(*ReportSummary)(nil),         // 9: ebb.agent.v1.ReportSummary
+	(*DrainRequest)(nil),          // 10: ebb.agent.v1.DrainRequest
+	(*DrainResponse)(nil),         // 11: ebb.agent.v1.DrainResponse
+	(*timestamppb.Timestamp)(nil), // 12: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 13: google.protobuf.Duration
 }
 var file_agent_proto_depIdxs = []int32{
 	4,  // 0: ebb.agent.v1.SignResponse.trust:type_name -> ebb.agent.v1.TrustBundle
-	9,  // 1: ebb.agent.v1.SignResponse.not_after:type_name -> google.protobuf.Timestamp
-	0,  // 2: ebb.agent.v1.PodReport.state:type_name -> ebb.agent.v1.PodReport.State
-	9,  // 3: ebb.agent.v1.PodReport.at:type_name -> google.protobuf.Timestamp
-	10, // 4: ebb.agent.v1.DrainRequest.within:type_name -> google.protobuf.Duration
-	1,  // 5: ebb.agent.v1.Identity.Sign:input_type -> ebb.agent.v1.SignRequest
-	3,  // 6: ebb.agent.v1.Identity.Trust:input_type -> ebb.agent.v1.TrustRequest
-	5,  // 7: ebb.agent.v1.Node.Report:input_type -> ebb.agent.v1.PodReport
-	7,  // 8: ebb.agent.v1.Node.Drain:input_type -> ebb.agent.v1.DrainRequest
-	2,  // 9: ebb.agent.v1.Identity.Sign:output_type -> ebb.agent.v1.SignResponse
-	4,  // 10: ebb.agent.v1.Identity.Trust:output_type -> ebb.agent.v1.TrustBundle
-	6,  // 11: ebb.agent.v1.Node.Report:output_type -> ebb.agent.v1.ReportSummary
-	8,  // 12: ebb.agent.v1.Node.Drain:output_type -> ebb.agent.v1.DrainResponse
-	9,  // [9:13] is the sub-list for method output_type
-	5,  // [5:9] is the sub-list for method input_type
-	5,  // [5:5] is the sub-list for extension type_name
-	5,  // [5:5] is the sub-list for extension extendee
-	0,  // [0:5] is the sub-list for field type_name
+	12, // 1: ebb.agent.v1.SignResponse.not_after:type_name -> google.protobuf.Timestamp
+	6,  // 2: ebb.agent.v1.BacklogReport.backlogs:type_name -> ebb.agent.v1.Backlog
+	0,  // 3: ebb.agent.v1.PodReport.state:type_name -> ebb.agent.v1.PodReport.State
+	12, // 4: ebb.agent.v1.PodReport.at:type_name -> google.protobuf.Timestamp
+	13, // 5: ebb.agent.v1.DrainRequest.within:type_name -> google.protobuf.Duration
+	1,  // 6: ebb.agent.v1.Identity.Sign:input_type -> ebb.agent.v1.SignRequest
+	3,  // 7: ebb.agent.v1.Identity.Trust:input_type -> ebb.agent.v1.TrustRequest
+	8,  // 8: ebb.agent.v1.Node.Report:input_type -> ebb.agent.v1.PodReport
+	10, // 9: ebb.agent.v1.Node.Drain:input_type -> ebb.agent.v1.DrainRequest
+	5,  // 10: ebb.agent.v1.Autoscaler.Backlogs:input_type -> ebb.agent.v1.BacklogReport
+	2,  // 11: ebb.agent.v1.Identity.Sign:output_type -> ebb.agent.v1.SignResponse
+	4,  // 12: ebb.agent.v1.Identity.Trust:output_type -> ebb.agent.v1.TrustBundle
+	9,  // 13: ebb.agent.v1.Node.Report:output_type -> ebb.agent.v1.ReportSummary
+	11, // 14: ebb.agent.v1.Node.Drain:output_type -> ebb.agent.v1.DrainResponse
+	7,  // 15: ebb.agent.v1.Autoscaler.Backlogs:output_type -> ebb.agent.v1.BacklogSummary
+	11, // [11:16] is the sub-list for method output_type
+	6,  // [6:11] is the sub-list for method input_type
+	6,  // [6:6] is the sub-list for extension type_name
+	6,  // [6:6] is the sub-list for extension extendee
+	0,  // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_agent_proto_init() }
@@ -641,9 +821,9 @@ func file_agent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_agent_proto_rawDesc), len(file_agent_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   8,
+			NumMessages:   11,
 			NumExtensions: 0,
-			NumServices:   2,
+			NumServices:   3,
 		},
 		GoTypes:           file_agent_proto_goTypes,
 		DependencyIndexes: file_agent_proto_depIdxs,

@@ -317,3 +317,106 @@ var Node_ServiceDesc = grpc.ServiceDesc{
 	},
 	Metadata: "agent.proto",
 }
+
+const (
+	Autoscaler_Backlogs_FullMethodName = "/ebb.agent.v1.Autoscaler/Backlogs"
+)
+
+// AutoscalerClient is the client API for Autoscaler service.
+//
+// For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
+//
+// Autoscaler is told of demand that no proxy sees yet.
+type AutoscalerClient interface {
+	// Backlogs takes what an event broker has waiting. Each message is all of it: what it does not name has nothing waiting. It is repeated every
+	// second at least while there is any; what was said last is forgotten when the stream ends.
+	Backlogs(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[BacklogReport, BacklogSummary], error)
+}
+
+type autoscalerClient struct {
+	cc grpc.ClientConnInterface
+}
+
+func NewAutoscalerClient(cc grpc.ClientConnInterface) AutoscalerClient {
+	return &autoscalerClient{cc}
+}
+
+func (c *autoscalerClient) Backlogs(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[BacklogReport, BacklogSummary], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Autoscaler_ServiceDesc.Streams[0], Autoscaler_Backlogs_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[BacklogReport, BacklogSummary]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Autoscaler_BacklogsClient = grpc.ClientStreamingClient[BacklogReport, BacklogSummary]
+
+// AutoscalerServer is the server API for Autoscaler service.
+// All implementations must embed UnimplementedAutoscalerServer
+// for forward compatibility.
+//
+// Autoscaler is told of demand that no proxy sees yet.
+type AutoscalerServer interface {
+	// Backlogs takes what an event broker has waiting. Each message is all of it: what it does not name has nothing waiting. It is repeated every
+	// second at least while there is any; what was said last is forgotten when the stream ends.
+	Backlogs(grpc.ClientStreamingServer[BacklogReport, BacklogSummary]) error
+	mustEmbedUnimplementedAutoscalerServer()
+}
+
+// UnimplementedAutoscalerServer must be embedded to have
+// forward compatible implementations.
+//
+// NOTE: this should be embedded by value instead of pointer to avoid a nil
+// pointer dereference when methods are called.
+type UnimplementedAutoscalerServer struct{}
+
+func (UnimplementedAutoscalerServer) Backlogs(grpc.ClientStreamingServer[BacklogReport, BacklogSummary]) error {
+	return status.Error(codes.Unimplemented, "method Backlogs not implemented")
+}
+func (UnimplementedAutoscalerServer) mustEmbedUnimplementedAutoscalerServer() {}
+func (UnimplementedAutoscalerServer) testEmbeddedByValue()                    {}
+
+// UnsafeAutoscalerServer may be embedded to opt out of forward compatibility for this service.
+// Use of this interface is not recommended, as added methods to AutoscalerServer will
+// result in compilation errors.
+type UnsafeAutoscalerServer interface {
+	mustEmbedUnimplementedAutoscalerServer()
+}
+
+func RegisterAutoscalerServer(s grpc.ServiceRegistrar, srv AutoscalerServer) {
+	// If the following call panics, it indicates UnimplementedAutoscalerServer was
+	// embedded by pointer and is nil.  This will cause panics if an
+	// unimplemented method is ever invoked, so we test this at initialization
+	// time to prevent it from happening at runtime later due to I/O.
+	if t, ok := srv.(interface{ testEmbeddedByValue() }); ok {
+		t.testEmbeddedByValue()
+	}
+	s.RegisterService(&Autoscaler_ServiceDesc, srv)
+}
+
+func _Autoscaler_Backlogs_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(AutoscalerServer).Backlogs(&grpc.GenericServerStream[BacklogReport, BacklogSummary]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Autoscaler_BacklogsServer = grpc.ClientStreamingServer[BacklogReport, BacklogSummary]
+
+// Autoscaler_ServiceDesc is the grpc.ServiceDesc for Autoscaler service.
+// It's only intended for direct use with grpc.RegisterService,
+// and not to be introspected or modified (even as a copy)
+var Autoscaler_ServiceDesc = grpc.ServiceDesc{
+	ServiceName: "ebb.agent.v1.Autoscaler",
+	HandlerType: (*AutoscalerServer)(nil),
+	Methods:     []grpc.MethodDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "Backlogs",
+			Handler:       _Autoscaler_Backlogs_Handler,
+			ClientStreams: true,
+		},
+	},
+	Metadata: "agent.proto",
+}

@@ -1,0 +1,132 @@
+package broker
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"ebb.dev/ebb/cmd/ebb/agents"
+	"ebb.dev/ebb/eventing/model"
+	"ebb.dev/ebb/xds/agent"
+	"ebb.dev/ebb/xds/agent/agentpb"
+	"ebb.dev/ebb/xds/identity"
+)
+
+const (
+	// backlogEvery is how often the autoscaler is told what waits while anything does; what has begun to wait is told at once, but not more
+	// often than every backlogLeast.
+	backlogEvery, backlogLeast = 250 * time.Millisecond, 20 * time.Millisecond
+	// backlogAgain is how long the control plane is left alone that could not be reached.
+	backlogAgain = time.Second
+)
+
+// tellBacklogs tells the control plane's autoscaler what waits, until the context ends. Events are delivered whether it hears of them or not.
+func (p *process) tellBacklogs(ctx context.Context) error {
+	for ctx.Err() == nil {
+		err := p.tellControlPlane(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		p.Log.Warn("the autoscaler does not hear what waits, tried again", "controlPlane", p.ControlPlane, "error", err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(backlogAgain):
+		}
+	}
+	return nil
+}
+
+// tellControlPlane proves who this is and streams until something fails.
+func (p *process) tellControlPlane(ctx context.Context) error {
+	token, err := agents.Token(p.TokenFile, p.Kubeconfig, identity.DefaultAccounts().Broker, "")
+	if err != nil {
+		return err
+	}
+	a, err := agent.New(agent.Options{
+		ControlPlane: p.ControlPlane, TrustDomain: p.TrustDomain, TrustFile: p.TrustFile, Token: token, Log: p.Log,
+	})
+	if err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(ctx)
+	ran := make(chan error, 1)
+	go func() { ran <- a.Run(ctx) }()
+	defer func() { stop(); <-ran }()
+	select {
+	case <-a.Ready():
+	case <-ctx.Done():
+		return nil
+	}
+	for ctx.Err() == nil {
+		err := p.stream(ctx, agentpb.NewAutoscalerClient(a.Conn()))
+		if ctx.Err() != nil {
+			return nil
+		}
+		// A control plane that restarts: the certificate is good, and the connection comes back by itself.
+		p.Log.Debug("the control plane hears no backlogs", "error", err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(backlogAgain):
+		}
+	}
+	return nil
+}
+
+// stream tells what waits, as long as anything does and once when nothing does any more.
+func (p *process) stream(ctx context.Context, client agentpb.AutoscalerClient) error {
+	stream, err := client.Backlogs(ctx)
+	if err != nil {
+		return fmt.Errorf("tell what waits: %w", err)
+	}
+	tick := time.NewTicker(backlogEvery)
+	defer tick.Stop()
+	var told time.Time
+	spoken := false
+	for {
+		select {
+		case <-stream.Context().Done():
+			return stream.RecvMsg(&agentpb.BacklogSummary{})
+		case <-tick.C:
+		case <-p.dispatcher.Crowded():
+			if time.Since(told) < backlogLeast {
+				continue
+			}
+		}
+		report := &agentpb.BacklogReport{Backlogs: hostsOf(p.backlogs())}
+		if len(report.GetBacklogs()) == 0 && !spoken {
+			continue
+		}
+		if err := stream.Send(report); err != nil {
+			return fmt.Errorf("tell what waits: %w", err)
+		}
+		told, spoken = time.Now(), len(report.GetBacklogs()) > 0
+	}
+}
+
+// backlogs is what waits anywhere in this process.
+func (p *process) backlogs() []model.Backlog {
+	all := append(p.dispatcher.Backlogs(), p.kafkaRunner.Backlogs()...)
+	if later := p.later.Load(); later != nil {
+		all = append(all, later.Backlogs(func(key model.Key) string {
+			return "http://" + key.Name + "." + key.Namespace + ".svc." + p.ClusterDomain
+		})...)
+	}
+	return model.SumBacklogs(all)
+}
+
+// hostsOf is what the control plane is told: it knows hosts, not URLs. What lies outside the cluster is none of its business.
+func hostsOf(all []model.Backlog) []*agentpb.Backlog {
+	var out []*agentpb.Backlog
+	for _, b := range all {
+		u, err := url.Parse(b.URL)
+		if err != nil || u.Hostname() == "" {
+			continue
+		}
+		out = append(out, &agentpb.Backlog{
+			Host: strings.ToLower(u.Hostname()), Waiting: float64(b.Waiting), AtOnce: float64(b.AtOnce), Due: float64(b.Due), PerSecond: b.PerSecond,
+		})
+	}
+	return out
+}
