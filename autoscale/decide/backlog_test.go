@@ -60,6 +60,15 @@ func TestABacklogAsksForWhatItsDeliveriesAreGoingToNeed(t *testing.T) {
 	}
 }
 
+// What waits behind deliveries that are all under way is told, and changes nothing: the windows measure those.
+func TestABacklogWithoutDueDeliveriesLeavesTheWindowsAlone(t *testing.T) {
+	w := measured(40, 50)
+	w.Inflight, w.Backlog = 256, Backlog{Waiting: 9000, AtOnce: 256, PerSecond: 800}
+	if d, _ := Decide(running(resolve(10, nil), w, 7)); d.Desired != 6 || d.Reason != StableDemand {
+		t.Errorf("got %d (%s)", d.Desired, d.Reason)
+	}
+}
+
 // Replicas that a backlog asked for stay while it is worked off, also where that is no panic.
 func TestABacklogTargetCountsBelowThePanicThreshold(t *testing.T) {
 	p := withBacklogTarget("100")

@@ -31,7 +31,8 @@ func Decide(in Input) (Decision, State) {
 
 // next returns when to look again: at the tick or an earlier deadline, and not at all for what sleeps.
 func next(in Input, s State, d Decision, look time.Time) time.Time {
-	asleep := in.Replicas.Wanted == 0 && d.Desired <= 0 && !in.waits() && s.Phase == Inactive
+	_, someone := waits(in)
+	asleep := in.Replicas.Wanted == 0 && d.Desired <= 0 && !someone && s.Phase == Inactive
 	if asleep {
 		return time.Time{}
 	}

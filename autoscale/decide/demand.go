@@ -9,7 +9,8 @@ import (
 
 // recommend fills in what demand asks for, with panic mode, rate limits, activation scale and the scale-down delay.
 func recommend(in Input, s *State, d *Decision) {
-	if in.Window.Stable.Covered <= 0 && !in.waits() {
+	who, someone := waits(in)
+	if in.Window.Stable.Covered <= 0 && !someone {
 		d.Desired, d.Reason = Unknown, NoData
 		if s.Known {
 			d.Desired = s.Recommended
@@ -23,8 +24,8 @@ func recommend(in Input, s *State, d *Decision) {
 	d.Panic = math.Ceil(wants.short / p.Target)
 
 	stableReason, panicReason := wants.stableWhy, wants.shortWhy
-	if in.waits() && d.Stable < 1 {
-		d.Stable, stableReason = 1, in.why() // whatever the average says, someone waits
+	if someone && d.Stable < 1 {
+		d.Stable, stableReason = 1, who // whatever the average says, someone waits
 	}
 
 	stableWants, stableReason := limitRate(in, d.Stable, ready, stableReason)
@@ -67,28 +68,34 @@ type demand struct {
 func demands(in Input) demand {
 	w := in.Window
 	d := demand{w.Stable.Mean, w.Panic.Mean, StableDemand, PanicDemand}
-	now := w.Inflight + w.Held + w.Backlog.Due
+	waits, now, why := w.Held+w.Backlog.Due, w.Inflight+w.Held+w.Backlog.Due, HeldDemand
+	if w.Backlog.Due > w.Held {
+		why = BacklogDemand
+	}
 	if in.Policy.Metric == autoscaling.RPS {
 		// The arrivals that are held are in the window already.
-		now = w.Backlog.PerSecond
+		waits, now, why = w.Backlog.PerSecond, w.Backlog.PerSecond, BacklogDemand
 	}
-	if in.waits() {
+	if waits > 0 {
 		if w.Stable.Covered <= 0 {
-			d.stable, d.stableWhy = now, in.why()
+			d.stable, d.stableWhy = now, why
 		}
-		if now > d.short {
-			d.short, d.shortWhy = now, in.why()
-		}
+		d.atLeast(0, now, why)
 	}
 	if least := backlogDemand(in); least > 0 {
-		if least > d.stable {
-			d.stable, d.stableWhy = least, BacklogDemand
-		}
-		if least > d.short {
-			d.short, d.shortWhy = least, BacklogDemand
-		}
+		d.atLeast(least, least, BacklogDemand)
 	}
 	return d
+}
+
+// atLeast raises the demand.
+func (d *demand) atLeast(stable, short float64, why Reason) {
+	if stable > d.stable {
+		d.stable, d.stableWhy = stable, why
+	}
+	if short > d.short {
+		d.short, d.shortWhy = short, why
+	}
 }
 
 // backlogDemand is the demand of as many replicas as the policy wants for what waits, and no more than deliveries are going to overlap.
@@ -100,18 +107,20 @@ func backlogDemand(in Input) float64 {
 	return min(b.Waiting/each, b.AtOnce) * in.Policy.Target
 }
 
-// waits reports whether somebody waits for a replica: a request that is held, or a delivery that is to be made.
-func (in Input) waits() bool {
+// waits says whether somebody waits for a replica, and who: a request that is held, or an event that is to be delivered.
+func waits(in Input) (why Reason, waits bool) {
 	b := in.Window.Backlog
-	return in.Window.Held > 0 || b.Due > 0 || b.PerSecond > 0 || b.Waiting > 0 && in.Policy.BacklogTarget > 0
-}
-
-// why is which of those that wait are more.
-func (in Input) why() Reason {
-	if in.Window.Backlog.Due > in.Window.Held || in.Window.Held == 0 {
-		return BacklogDemand
+	due := b.Due
+	if in.Policy.Metric == autoscaling.RPS {
+		due = b.PerSecond
 	}
-	return HeldDemand
+	switch {
+	case in.Window.Held > 0:
+		return HeldDemand, true
+	case due > 0 || b.Waiting > 0 && in.Policy.BacklogTarget > 0:
+		return BacklogDemand, true
+	}
+	return "", false
 }
 
 // limitRate keeps wants within the rates of change, which are ratios to what is ready.

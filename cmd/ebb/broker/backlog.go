@@ -2,10 +2,14 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"strings"
 	"time"
+
+	"google.golang.org/grpc"
+	"k8s.io/apimachinery/pkg/util/wait"
 
 	"ebb.dev/ebb/cmd/ebb/agents"
 	"ebb.dev/ebb/eventing/model"
@@ -15,30 +19,24 @@ import (
 )
 
 const (
-	// backlogEvery is how often the autoscaler is told what waits while anything does; what has begun to wait is told at once, but not more
-	// often than every backlogLeast.
-	backlogEvery, backlogLeast = 250 * time.Millisecond, 20 * time.Millisecond
+	// backlogEvery is how often the autoscaler is told what waits while anything does, backlogIdle how often one looks while nothing does; what
+	// begins to wait for a Trigger is told at once, but not more often than every backlogLeast.
+	backlogEvery, backlogIdle, backlogLeast = 250 * time.Millisecond, time.Second, 20 * time.Millisecond
 	// backlogAgain is how long the control plane is left alone that could not be reached.
 	backlogAgain = time.Second
 )
 
 // tellBacklogs tells the control plane's autoscaler what waits, until the context ends. Events are delivered whether it hears of them or not.
 func (p *process) tellBacklogs(ctx context.Context) error {
-	for ctx.Err() == nil {
-		err := p.tellControlPlane(ctx)
-		if ctx.Err() != nil {
-			return nil
+	wait.UntilWithContext(ctx, func(ctx context.Context) {
+		if err := p.tellControlPlane(ctx); ctx.Err() == nil {
+			p.Log.Warn("the autoscaler does not hear what waits, tried again", "controlPlane", p.ControlPlane, "error", err)
 		}
-		p.Log.Warn("the autoscaler does not hear what waits, tried again", "controlPlane", p.ControlPlane, "error", err)
-		select {
-		case <-ctx.Done():
-		case <-time.After(backlogAgain):
-		}
-	}
+	}, backlogAgain)
 	return nil
 }
 
-// tellControlPlane proves who this is and streams until something fails.
+// tellControlPlane proves who this is and streams until the context ends. An error says that it could not begin.
 func (p *process) tellControlPlane(ctx context.Context) error {
 	token, err := agents.Token(p.TokenFile, p.Kubeconfig, identity.DefaultAccounts().Broker, "")
 	if err != nil {
@@ -59,49 +57,54 @@ func (p *process) tellControlPlane(ctx context.Context) error {
 	case <-ctx.Done():
 		return nil
 	}
-	for ctx.Err() == nil {
-		err := p.stream(ctx, agentpb.NewAutoscalerClient(a.Conn()))
-		if ctx.Err() != nil {
-			return nil
+	// A control plane that restarts: the certificate is good, and the connection comes back by itself.
+	client := agentpb.NewAutoscalerClient(a.Conn())
+	wait.UntilWithContext(ctx, func(ctx context.Context) {
+		if err := p.stream(ctx, client); ctx.Err() == nil {
+			p.Log.Debug("the autoscaler does not hear what waits", "controlPlane", p.ControlPlane, "error", err)
 		}
-		// A control plane that restarts: the certificate is good, and the connection comes back by itself.
-		p.Log.Debug("the control plane hears no backlogs", "error", err)
-		select {
-		case <-ctx.Done():
-		case <-time.After(backlogAgain):
-		}
-	}
+	}, backlogAgain)
 	return nil
 }
 
 // stream tells what waits, as long as anything does and once when nothing does any more.
 func (p *process) stream(ctx context.Context, client agentpb.AutoscalerClient) error {
-	stream, err := client.Backlogs(ctx)
+	ctx, leave := context.WithCancel(ctx)
+	defer leave()
+	stream, err := client.Backlogs(ctx, grpc.WaitForReady(true))
 	if err != nil {
 		return fmt.Errorf("tell what waits: %w", err)
 	}
-	tick := time.NewTicker(backlogEvery)
-	defer tick.Stop()
+	ended := make(chan error, 1)
+	go func() { ended <- stream.RecvMsg(&agentpb.BacklogSummary{}) }()
 	var told time.Time
 	spoken := false
+	look := time.NewTimer(backlogEvery)
+	defer look.Stop()
 	for {
 		select {
-		case <-stream.Context().Done():
-			return stream.RecvMsg(&agentpb.BacklogSummary{})
-		case <-tick.C:
+		case err := <-ended:
+			return fmt.Errorf("tell what waits: %w", err)
+		case <-look.C:
 		case <-p.dispatcher.Crowded():
 			if time.Since(told) < backlogLeast {
 				continue
 			}
 		}
 		report := &agentpb.BacklogReport{Backlogs: hostsOf(p.backlogs())}
-		if len(report.GetBacklogs()) == 0 && !spoken {
+		waits := len(report.GetBacklogs()) > 0
+		if waits {
+			look.Reset(backlogEvery)
+		} else {
+			look.Reset(backlogIdle)
+		}
+		if !waits && !spoken {
 			continue
 		}
 		if err := stream.Send(report); err != nil {
-			return fmt.Errorf("tell what waits: %w", err)
+			return fmt.Errorf("tell what waits: %w", errors.Join(err, <-ended))
 		}
-		told, spoken = time.Now(), len(report.GetBacklogs()) > 0
+		told, spoken = time.Now(), waits
 	}
 }
 
