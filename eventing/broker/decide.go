@@ -190,7 +190,7 @@ func (d *TriggerDecision) reader(in TriggerInput, letters destination.Found, mar
 	}
 	r := &model.Reader{
 		ID: ReaderIDOf(t), Kind: model.Trigger, Key: types.NamespacedName{Namespace: t.Namespace, Name: t.Name}, Stream: StreamOf(in.Broker).ID,
-		As: in.Sender.Account,
+		As: in.Sender.Account, Begun: t.Status.GetCondition(eventingv1.TriggerConditionSubscribed).IsTrue(),
 	}
 	d.Reader = r
 	var wrong []error

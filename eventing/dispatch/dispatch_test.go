@@ -185,6 +185,29 @@ func TestReadersBeginWhereTheySay(t *testing.T) {
 	}
 }
 
+// A log that was lost with its volume has nothing but what came since, and that before its readers were made again.
+func TestAReaderOfALogThatWasLostMissesNothingThatCameSince(t *testing.T) {
+	m := newMemory(time.Now, broker)
+	publish(t, m, numbered(1, 3)...)
+	s := subscribe(t, nil)
+	reader := trigger("begun", s.URL)
+	reader.Start, reader.Begun = model.Start{Position: 1000}, true
+	r := run(t, Options{Log: m}, reader)
+	if got := sorted(s.waitFor(t, 3)); !slices.Equal(got, numbered(1, 3)) {
+		t.Error(got)
+	}
+	eventually(t, "they are done with", func() bool { return r.look(reader.ID).Low == 3 })
+	if err := r.stop(); err != nil {
+		t.Fatal(err)
+	}
+	again := run(t, Options{Log: m}, reader)
+	publish(t, m, numbered(4, 4)...)
+	eventually(t, "the fourth is done with", func() bool { return again.look(reader.ID).Low == 4 })
+	if got := s.got(); len(got) != 4 {
+		t.Errorf("a position that is kept is where it goes on: %v", got)
+	}
+}
+
 func TestPausedReadersKeepTheirPlace(t *testing.T) {
 	m := newMemory(time.Now, broker)
 	s := subscribe(t, nil)

@@ -1,7 +1,7 @@
 // Package dispatch brings events from the log to those who read them.
 //
 // In: streams and readers, as the controllers know them; records of the log. Out: deliveries, replies, dead letters; where each reader is,
-// kept in the log.
+// kept in the log; what waits, for the autoscaler.
 //
 // Hard rule: an event that passed a reader's filter is delivered, dead-lettered or put on the reader's list of dead events, across any number
 // of restarts; nothing that one subscriber does delays another.

@@ -67,6 +67,8 @@ func within(s position.State, next log.Position) position.State {
 func (d *Dispatcher) beginning(ctx context.Context, spec model.Reader, oldest, next log.Position) (*position.Window, error) {
 	first := next
 	switch start := spec.Start; {
+	case spec.Begun:
+		first = oldest
 	case start.Position > 0:
 		first = log.Position(start.Position)
 	case !start.Since.IsZero():

@@ -134,7 +134,7 @@ func (d *SubscriptionDecision) reader(in SubscriptionInput, resolved bool, marks
 	}
 	r := &model.Reader{
 		ID: ReaderIDOf(s), Kind: model.Subscription, Key: types.NamespacedName{Namespace: s.Namespace, Name: s.Name}, Stream: StreamID(in.Channel.UID),
-		As: in.Sender.Account,
+		As: in.Sender.Account, Begun: s.Status.GetCondition(messagingv1.SubscriptionConditionAddedToChannel).IsTrue(),
 	}
 	d.Reader = r
 	delivery, err := broker.DeliveryOf(s.Spec.Delivery, in.Channel.Spec.Delivery, &in.Channel.Consumers.Delivery)

@@ -26,6 +26,8 @@ type Memory struct {
 	plane   Plane
 	streams names[model.StreamID]
 	readers names[reading]
+	// begun are readers that had begun before and could not be started since: their objects do not say the former any more.
+	begun names[model.ReaderID]
 }
 
 // reading is a reader that was handed over.
@@ -69,10 +71,16 @@ func (m *Memory) SetReader(ctx context.Context, kind model.Kind, name model.Key,
 	if err := m.dropReader(ctx, kind, name, now); err != nil {
 		return err
 	}
-	if err := m.plane.SetReader(ctx, *reader); err != nil {
+	wanted, of := *reader, object{kind, name}
+	wanted.Begun = wanted.Begun || m.begun.is(of, wanted.ID)
+	if err := m.plane.SetReader(ctx, wanted); err != nil {
+		if wanted.Begun {
+			m.begun.keep(of, wanted.ID)
+		}
 		return fmt.Errorf("start the reader of %s %s: %w", kind, name, err)
 	}
-	m.readers.keep(object{kind, name}, now)
+	m.begun.forget(of, wanted.ID)
+	m.readers.keep(of, now)
 	return nil
 }
 
@@ -111,6 +119,14 @@ func (n *names[T]) other(o object, now T) (T, bool) {
 	defer n.mu.Unlock()
 	old, had := n.of[o]
 	return old, had && old != now
+}
+
+// is reports whether it is what was handed over for an object.
+func (n *names[T]) is(o object, what T) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	old, had := n.of[o]
+	return had && old == what
 }
 
 func (n *names[T]) keep(o object, now T) {

@@ -15,6 +15,8 @@ import (
 type plane struct {
 	calls []string
 	err   error
+	// set is the reader that was set last.
+	set model.Reader
 }
 
 func (p *plane) did(format string, args ...any) error {
@@ -30,7 +32,10 @@ func (p *plane) RemoveStream(_ context.Context, id model.StreamID) error {
 	return p.did("remove %s", id)
 }
 
-func (p *plane) SetReader(_ context.Context, r model.Reader) error { return p.did("set %s", r.ID) }
+func (p *plane) SetReader(_ context.Context, r model.Reader) error {
+	p.set = r
+	return p.did("set %s", r.ID)
+}
 
 func (p *plane) RemoveReader(_ context.Context, s model.StreamID, id model.ReaderID) error {
 	return p.did("end %s of %s", id, s)
@@ -117,6 +122,29 @@ func TestWhatCouldNotBeTakenBackIsNotForgotten(t *testing.T) {
 	}
 	if want := []string{"remove b1", "end t1 of b1", "remove b1", "end t1 of b1"}; !slices.Equal(p.calls, want) {
 		t.Errorf("%q, want %q", p.calls, want)
+	}
+}
+
+// The object of a reader that could not be started says that it does not read; that it had is not forgotten by that.
+func TestAReaderThatHadBegunHasStillWhenItCouldNotBeStarted(t *testing.T) {
+	p := &plane{err: errFull}
+	m := New(p)
+	begun := triggers("t1", "b1")
+	begun.Begun = true
+	if err := m.SetReader(t.Context(), model.Trigger, orders, begun); !errors.Is(err, errFull) {
+		t.Errorf("error %v", err)
+	}
+	p.err = nil
+	for i, want := range []bool{true, false} {
+		if err := m.SetReader(t.Context(), model.Trigger, orders, triggers("t1", "b1")); err != nil || p.set.Begun != want {
+			t.Errorf("try %d: begun %v, want %v (%v)", i, p.set.Begun, want, err)
+		}
+	}
+	p.err = errFull
+	_ = m.SetReader(t.Context(), model.Trigger, orders, begun)
+	p.err = nil
+	if err := m.SetReader(t.Context(), model.Trigger, orders, triggers("t2", "b1")); err != nil || p.set.Begun {
+		t.Errorf("another one of the name has not: %v (%v)", p.set.Begun, err)
 	}
 }
 

@@ -68,6 +68,8 @@ type Reader struct {
 	Delivery Delivery
 	// Start is where a new reader begins.
 	Start Start
+	// Begun says that it is not new. If the log knows nothing of it all the same, it is the log that is: it was lost, and all it has came since.
+	Begun bool
 	// Ordered delivers one event at a time, in the order of the stream; with a partition key, one at a time for each key.
 	Ordered bool
 	// Concurrency is how many deliveries are under way at once; zero is the dispatcher's default.

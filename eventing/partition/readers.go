@@ -103,7 +103,7 @@ func (r *Readers) one(ctx context.Context, reader model.Reader, streams []model.
 		return out, fmt.Errorf("where consumer group %s is: %w", group, err)
 	}
 	if at > 0 {
-		out.Start = model.Start{Position: uint64(at)}
+		out.Start, out.Begun = model.Start{Position: uint64(at)}, false // it had begun elsewhere, and the topic is not new
 	}
 	return out, nil
 }

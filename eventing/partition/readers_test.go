@@ -140,6 +140,12 @@ func TestAReaderGoesOnWhereItsConsumerGroupIs(t *testing.T) {
 	if got := f.readers["t#0"]; got.Start.Position != 12 {
 		t.Errorf("%+v", got)
 	}
+	begun := reader
+	begun.ID, begun.Begun = "v", true
+	set(t, r, begun)
+	if got := f.readers["v#0"]; got.Start.Position != 12 || got.Begun {
+		t.Errorf("it had begun in that group, and the topic has what it has read: %+v", got)
+	}
 	early := reader
 	early.ID, early.Start = "u", model.Start{Earliest: true}
 	set(t, r, early)
