@@ -16,12 +16,16 @@ demo: build ## Build Ebb, start it, wake hello-world from zero, split, scale; le
 	@BIN=$(BIN) docs/examples/demo.sh
 
 .PHONY: build
-build: deps platform $(BIN)/ebb ## Build everything that `ebb up` needs into bin/.
+build: deps platform $(BIN)/ebb $(BIN)/ebb-sidecar ## Build everything that `ebb up` needs into bin/.
 
 # Every Go file of the main module may matter; go build itself knows what to do.
 .PHONY: $(BIN)/ebb
 $(BIN)/ebb: $(BIN)/ebb-kube
 	$(GO_BUILD) -o $@ ./cmd/ebb
+
+.PHONY: $(BIN)/ebb-sidecar
+$(BIN)/ebb-sidecar: $(BIN)/ebb
+	$(GO_BUILD) -o $@ ./cmd/ebb-sidecar
 
 ##@ Test
 

@@ -3,42 +3,14 @@ package main
 import (
 	"context"
 	"os"
-	"path/filepath"
 	"runtime"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"ebb.dev/ebb/cmd/ebb/agents"
+	"ebb.dev/ebb/cmd/ebb/role"
 	"ebb.dev/ebb/deploy/image"
 )
-
-// commonFlags adds what every agent is told.
-func commonFlags(cmd *cobra.Command, c *agents.Common, level *string) {
-	f := cmd.Flags()
-	f.StringVar(&c.ControlPlane, "control-plane", "ebb-control-plane.ebb-system.svc:15010", "HOST:PORT or unix:PATH")
-	f.StringVar(&c.TrustDomain, "trust-domain", "cluster.local", "the SPIFFE trust domain")
-	f.StringVar(&c.TrustFile, "trust-file", "/var/run/ebb/trust/roots.pem", "the roots to begin with")
-	f.StringVar(&c.TokenFile, "token-file", "", "the token that proves who this is (default: ask the API server for one)")
-	f.StringVar(&c.Kubeconfig, "kubeconfig", "", "the cluster (default: the one this pod runs in)")
-	f.StringVar(&c.Dir, "dir", "/var/run/ebb/agent", "a private folder for sockets")
-	f.StringVar(&c.Envoy, "envoy", besideThis("envoy"), "the Envoy to run (default: the one beside this program)")
-	f.DurationVar(&c.Drain, "drain", 5*time.Second, "how long a stop waits for requests in flight")
-	f.StringVar(level, "log-level", "info", "debug, info, warn or error")
-}
-
-// besideThis is a program in the folder of this one, or empty.
-func besideThis(name string) string {
-	self, err := os.Executable()
-	if err != nil {
-		return ""
-	}
-	path := filepath.Join(filepath.Dir(self), name)
-	if _, err := os.Stat(path); err != nil {
-		return ""
-	}
-	return path
-}
 
 func newGatewayCommand() *cobra.Command {
 	var o agents.GatewayOptions
@@ -47,9 +19,9 @@ func newGatewayCommand() *cobra.Command {
 		Use:   "gateway",
 		Short: "Run a gateway: an Envoy and the agent beside it",
 		Args:  cobra.NoArgs,
-		RunE:  role(&o.Log, &level, func(ctx context.Context) error { return agents.Gateway(ctx, o) }),
+		RunE:  role.Run(&o.Log, &level, func(ctx context.Context) error { return agents.Gateway(ctx, o) }),
 	}
-	commonFlags(cmd, &o.Common, &level)
+	o.Common.Flags(cmd.Flags(), &level)
 	host, err := os.Hostname()
 	if err != nil {
 		host = "0"
@@ -68,7 +40,7 @@ func newNodeCommand() *cobra.Command {
 		Use:   "node",
 		Short: "Run a node's proxies, one single-worker Envoy per core, and the agent beside them",
 		Args:  cobra.NoArgs,
-		RunE: role(&o.Log, &level, func(ctx context.Context) (err error) {
+		RunE: role.Run(&o.Log, &level, func(ctx context.Context) (err error) {
 			if light.enabled {
 				if o.Light, err = light.run(o, images); err != nil {
 					return err
@@ -86,7 +58,7 @@ func newNodeCommand() *cobra.Command {
 			return agents.Node(ctx, o)
 		}),
 	}
-	commonFlags(cmd, &o.Common, &level)
+	o.Common.Flags(cmd.Flags(), &level)
 	f := cmd.Flags()
 	f.StringVar(&o.Name, "name", os.Getenv("NODE_NAME"), "the Node object's name")
 	f.StringVar(&o.Address, "address", "", "where the proxies listen (default: the Node's internal address)")

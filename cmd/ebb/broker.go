@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"ebb.dev/ebb/cmd/ebb/broker"
+	"ebb.dev/ebb/cmd/ebb/role"
 )
 
 func newBrokerCommand() *cobra.Command {
@@ -15,7 +16,7 @@ func newBrokerCommand() *cobra.Command {
 		Use:   "broker",
 		Short: "Run the event broker: controllers, ingress, log and dispatcher",
 		Args:  cobra.NoArgs,
-		RunE:  role(&o.Log, &level, func(ctx context.Context) error { return broker.Run(ctx, o) }),
+		RunE:  role.Run(&o.Log, &level, func(ctx context.Context) error { return broker.Run(ctx, o) }),
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.Kubeconfig, "kubeconfig", "", "the cluster (default: the one this pod runs in)")

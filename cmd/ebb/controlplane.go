@@ -9,7 +9,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"ebb.dev/ebb/cmd/ebb/agents/host"
 	"ebb.dev/ebb/cmd/ebb/controlplane"
+	"ebb.dev/ebb/cmd/ebb/role"
 	"ebb.dev/ebb/xds/model"
 )
 
@@ -21,7 +23,7 @@ func newControlPlaneCommand() *cobra.Command {
 		Use:   "control-plane",
 		Short: "Run the control plane: reconcilers, autoscaler, xDS, hold, identities",
 		Args:  cobra.NoArgs,
-		RunE: role(&o.Log, &level, func(ctx context.Context) (err error) {
+		RunE: role.Run(&o.Log, &level, func(ctx context.Context) (err error) {
 			if o.External, err = addresses(external); err != nil {
 				return fmt.Errorf("--external: %w", err)
 			}
@@ -48,7 +50,7 @@ func newControlPlaneCommand() *cobra.Command {
 	f.StringVar(&o.Domain, "domain", "", "the default domain of routes, written when config-domain is made")
 	f.StringVar(&o.ReplicaProxy, "replica-proxy", "sidecar", "where replicas' Envoys run by default: node or sidecar")
 	f.StringVar(&o.SidecarImage, "sidecar-image", "", "the image of sidecars, with ebb and envoy (default: that of this pod; outside of a cluster one that is made)")
-	f.StringVar(&o.Envoy, "envoy", besideThis("envoy"), "the Envoy for such an image (default: the one beside this program)")
+	f.StringVar(&o.Envoy, "envoy", host.Beside("envoy"), "the Envoy for such an image (default: the one beside this program)")
 	f.StringVar(&o.SidecarControlPlane, "sidecar-control-plane", "", "where sidecars dial, HOST:PORT (default: the Service ebb-control-plane in ebb-system)")
 	f.StringVar(&o.DrainAddress, "drain-address", "", "where preStop hooks ask on their node, HOST:PORT")
 	f.StringVar(&o.WebhookListen, "webhook-listen", "127.0.0.1:0", "where admission is served")

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
@@ -11,6 +12,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/spf13/cobra"
 
+	"ebb.dev/ebb/cmd/ebb/agents/host"
 	"ebb.dev/ebb/deploy/image"
 	"ebb.dev/ebb/deploy/image/bundle"
 )
@@ -45,7 +47,7 @@ func newPlatformImageCommand() *cobra.Command {
 			if envoy == "" {
 				return fmt.Errorf("no envoy beside %s: give --envoy, or get the pinned one with: make bin/envoy", self)
 			}
-			digest, err := bundle.Build(cmd.Context(), store, ref, bundle.Ebb(self, envoy))
+			digest, err := bundle.Build(cmd.Context(), store, ref, bundle.Ebb(self, filepath.Join(filepath.Dir(self), "ebb-sidecar"), envoy))
 			if err != nil {
 				return err
 			}
@@ -60,7 +62,7 @@ func newPlatformImageCommand() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringVar(&written, "name", "", "name of the image, for example registry.example.org/ebb:v1")
-	f.StringVar(&envoy, "envoy", besideThis("envoy"), "the Envoy to put in (default: the one beside this program)")
+	f.StringVar(&envoy, "envoy", host.Beside("envoy"), "the Envoy to put in (default: the one beside this program)")
 	f.BoolVar(&push, "push", false, "push it to the registry of its name, with the credentials that docker or podman logged in with")
 	_ = cmd.MarkFlagRequired("name") // fails only for a flag that does not exist
 	return cmd

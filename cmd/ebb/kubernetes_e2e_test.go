@@ -175,7 +175,7 @@ func clusterKustomization(t *testing.T, folder string) string {
 // serveImages serves Ebb's own image and the test app where the platform's registry is expected.
 func (m *machine) serveImages() {
 	m.t.Helper()
-	programs := binaries(m.t, "ebb", "envoy")
+	programs := binaries(m.t, "ebb", "ebb-sidecar", "envoy")
 	dir := m.t.TempDir()
 	store, err := image.Open(dir)
 	if err != nil {
@@ -185,7 +185,7 @@ func (m *machine) serveImages() {
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	if _, err := bundle.Build(m.t.Context(), store, own, bundle.Ebb(filepath.Join(programs, "ebb"), filepath.Join(programs, "envoy"))); err != nil {
+	if _, err := bundle.Build(m.t.Context(), store, own, bundle.Ebb(filepath.Join(programs, "ebb"), filepath.Join(programs, "ebb-sidecar"), filepath.Join(programs, "envoy"))); err != nil {
 		m.t.Fatal(err)
 	}
 	app, err := image.ParseRef(clusterApp)

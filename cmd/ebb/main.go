@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"ebb.dev/ebb/autoscale/simulate"
+	"ebb.dev/ebb/cmd/ebb/agents/sidecar"
 	"ebb.dev/ebb/deploy/image/imagecmd"
 )
 
@@ -25,7 +26,7 @@ func main() {
 	add(root, "local", newUpCommand(), newDownCommand(), newStatusCommand(), newKubeconfigCommand(), newKubectlCommand(), newLogsCommand(),
 		newImageCommand())
 	add(root, "look", newEventsCommand(), newAsyncCommand(), newXDSCommand(), newAutoscaleCommand(), newVersionCommand())
-	add(root, "role", newControlPlaneCommand(), newGatewayCommand(), newNodeCommand(), newSidecarCommand(),
+	add(root, "role", newControlPlaneCommand(), newGatewayCommand(), newNodeCommand(), sidecar.Command("sidecar"),
 		newBrokerCommand())
 	if err := root.Execute(); err != nil {
 		if !errors.Is(err, errSilent) {

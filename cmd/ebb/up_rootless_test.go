@@ -87,7 +87,7 @@ func (u *unprivileged) running() int {
 }
 
 func TestAnUnprivilegedUserGetsANetworkOfTheirOwn(t *testing.T) {
-	bin := binaries(t, "ebb-kube", "envoy")
+	bin := binaries(t, "ebb-kube", "ebb-sidecar", "envoy")
 	u := newUnprivileged(t)
 	port := freeport.Must(t)
 	up := []string{"--detach", "--bin", bin, "--http-port", strconv.Itoa(port), "--node=light"}

@@ -1,4 +1,4 @@
-// Package agents wires the processes that stand beside Envoys: `ebb gateway`, `ebb node`, `ebb sidecar`.
+// Package agents wires the processes that stand beside Envoys: `ebb gateway` and `ebb node`.
 //
 // In: options. Out: an agent with its secrets, the Envoys it runs, and on a node: early word of pods, and drains.
 //

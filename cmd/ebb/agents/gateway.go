@@ -3,13 +3,14 @@ package agents
 import (
 	"context"
 
+	"ebb.dev/ebb/cmd/ebb/agents/host"
 	"ebb.dev/ebb/deploy/envoy/bootstrap"
 	"ebb.dev/ebb/xds/identity"
 )
 
 // GatewayOptions are those of `ebb gateway`.
 type GatewayOptions struct {
-	Common
+	host.Common
 	// Name is the gateway's, Instance tells its replicas apart.
 	Name, Instance string
 	// Workers is the number of Envoy's worker threads.
@@ -18,13 +19,13 @@ type GatewayOptions struct {
 
 // Gateway runs a gateway until the context ends.
 func Gateway(ctx context.Context, o GatewayOptions) error {
-	token, err := o.token(identity.DefaultAccounts().Gateway, "")
+	token, err := Token(o.TokenFile, o.Kubeconfig, identity.DefaultAccounts().Gateway, "")
 	if err != nil {
 		return err
 	}
-	h, err := newHost(o.Common, o.Name, token)
+	h, err := host.New(o.Common, o.Name, token)
 	if err != nil {
 		return err
 	}
-	return h.run(ctx, []proxy{{kind: bootstrap.Gateway, id: "gateway/" + o.Name + "/" + o.Instance, workers: o.Workers}})
+	return h.Run(ctx, []host.Proxy{{Kind: bootstrap.Gateway, ID: "gateway/" + o.Name + "/" + o.Instance, Workers: o.Workers}})
 }

@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"ebb.dev/ebb/cmd/ebb/agents/host"
 	"ebb.dev/ebb/cmd/ebb/serve"
 	"ebb.dev/ebb/deploy/envoy/bootstrap"
 	"ebb.dev/ebb/xds/agent/agentpb"
@@ -22,7 +23,7 @@ import (
 
 // NodeOptions are those of `ebb node`.
 type NodeOptions struct {
-	Common
+	host.Common
 	// Name is the Node object's.
 	Name string
 	// Address is where the node's proxies listen; empty is the Node's internal address.
@@ -49,32 +50,32 @@ type Hooks struct {
 
 // Node runs a node's proxies until the context ends.
 func Node(ctx context.Context, o NodeOptions) error {
-	token, err := o.token(identity.DefaultAccounts().Node, o.Name)
+	token, err := Token(o.TokenFile, o.Kubeconfig, identity.DefaultAccounts().Node, o.Name)
 	if err != nil {
 		return err
 	}
-	h, err := newHost(o.Common, "", token)
+	h, err := host.New(o.Common, "", token)
 	if err != nil {
 		return err
 	}
-	reports := newReporter(h.agent, o.Log)
+	reports := host.NewReporter(h.Agent, o.Log)
 	drain := func(ctx context.Context, request *agentpb.DrainRequest) error {
-		_, err := agentpb.NewNodeClient(h.agent.Conn()).Drain(ctx, request)
+		_, err := agentpb.NewNodeClient(h.Agent.Conn()).Drain(ctx, request)
 		return err
 	}
-	var proxies []proxy
+	var proxies []host.Proxy
 	for i := range o.Proxies {
-		proxies = append(proxies, proxy{kind: bootstrap.Replica, id: fmt.Sprintf("node/%s/%d", o.Name, i), workers: 1})
+		proxies = append(proxies, host.Proxy{Kind: bootstrap.Replica, ID: fmt.Sprintf("node/%s/%d", o.Name, i), Workers: 1})
 	}
-	beside := append([]func(context.Context) error{reports.run, o.announce}, o.Beside...)
+	beside := append([]func(context.Context) error{reports.Run, o.announce}, o.Beside...)
 	if o.DrainListen != "" {
 		beside = append(beside, func(ctx context.Context) error { return serveDrain(ctx, o.DrainListen, drain) })
 	}
 	if o.RuntimeSocket != "" {
-		beside = append(beside, func(ctx context.Context) error { return watchRuntime(ctx, o.RuntimeSocket, reports.report, o.Log) })
+		beside = append(beside, func(ctx context.Context) error { return watchRuntime(ctx, o.RuntimeSocket, reports.Report, o.Log) })
 	}
 	if o.Light == nil {
-		return h.run(ctx, proxies, beside...)
+		return h.Run(ctx, proxies, beside...)
 	}
 	// The light node makes the Node object that the identity is bound to: it cannot wait for the certificate.
 	ctx, stop := context.WithCancel(ctx)
@@ -82,11 +83,11 @@ func Node(ctx context.Context, o NodeOptions) error {
 	ended := make(chan error, 1)
 	go func() {
 		defer stop()
-		ended <- o.Light(ctx, Hooks{Report: reports.report, Drain: func(ctx context.Context, namespace, name string) error {
+		ended <- o.Light(ctx, Hooks{Report: reports.Report, Drain: func(ctx context.Context, namespace, name string) error {
 			return drain(ctx, &agentpb.DrainRequest{Namespace: namespace, Name: name})
 		}})
 	}()
-	err = h.run(ctx, proxies, beside...)
+	err = h.Run(ctx, proxies, beside...)
 	stop()
 	return errors.Join(err, <-ended)
 }

@@ -34,13 +34,8 @@ func client(kubeconfig string) (kubernetes.Interface, *rest.Config, error) {
 	return kube, config, nil
 }
 
-// token is where an agent's proof comes from: a projected file in a cluster; on a laptop it is asked for, bound to the
+// Token is where a process's proof comes from: a projected file in a cluster; on a laptop it is asked for, bound to the
 // Node when node is not empty.
-func (c Common) token(account model.Key, node string) (func(context.Context) (string, error), error) {
-	return Token(c.TokenFile, c.Kubeconfig, account, node)
-}
-
-// Token is token for a process that is no agent of an Envoy.
 func Token(file, kubeconfig string, account model.Key, node string) (func(context.Context) (string, error), error) {
 	if file != "" {
 		return agent.TokenFile(file), nil

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strconv"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/utils/ptr"
 
+	"ebb.dev/ebb/cmd/ebb/agents/host"
 	"ebb.dev/ebb/crds/async"
 	"ebb.dev/ebb/crds/config"
 	"ebb.dev/ebb/crds/networking"
@@ -82,8 +84,9 @@ func sidecarContainer(revision *servingv1.Revision, cfg *config.Set, with inject
 		Name:          knative.SidecarContainerName,
 		Image:         cmp.Or(cfg.Deployment.SidecarImage, with.image),
 		RestartPolicy: ptr.To(corev1.ContainerRestartPolicyAlways),
+		Command:       []string{bundle.Sidecar},
 		Args: []string{
-			"sidecar", "--control-plane", with.controlPlane, "--trust-domain", with.trustDomain,
+			"--control-plane", with.controlPlane, "--trust-domain", with.trustDomain,
 			"--trust-file", identityDir + "/" + rootsKey, "--token-file", identityDir + "/" + tokenFile, "--dir", socketDir,
 		},
 		Env: []corev1.EnvVar{
@@ -173,7 +176,7 @@ func localImage(images, envoy string) (string, func(context.Context) error, erro
 	if err != nil {
 		return "", nil, err
 	}
-	programs := bundle.Ebb(self, envoy)
+	programs := bundle.Ebb(self, cmp.Or(host.Beside("ebb-sidecar"), filepath.Join(filepath.Dir(envoy), "ebb-sidecar")), envoy)
 	name, err := bundle.Local(programs)
 	if err != nil {
 		return "", nil, fmt.Errorf("image for sidecars: %w", err)

@@ -7,9 +7,8 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/client-go/kubernetes/fake"
-
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes/fake"
 
 	servingv1 "ebb.dev/ebb/crds/serving/v1"
 	"ebb.dev/ebb/deploy/image"
@@ -70,9 +69,15 @@ func TestTheImageOfSidecars(t *testing.T) {
 
 // Outside of a cluster the image is made of what runs, once.
 func TestALocalImageIsMadeWhenItIsNeeded(t *testing.T) {
-	envoy, err := os.Executable() // any Linux program will do
+	program, err := os.Executable() // any Linux program will do
 	if err != nil {
 		t.Fatal(err)
+	}
+	envoy := filepath.Join(t.TempDir(), "envoy")
+	for _, path := range []string{envoy, filepath.Join(filepath.Dir(envoy), "ebb-sidecar")} {
+		if err := os.Symlink(program, path); err != nil {
+			t.Fatal(err)
+		}
 	}
 	t.Setenv(podName, "")
 	dir := t.TempDir()

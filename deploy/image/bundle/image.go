@@ -17,9 +17,12 @@ import (
 const Repository = "ebb.dev/ebb"
 
 // Ebb are the programs of Ebb's own image: what every process of a cluster runs. The first is what it starts.
-func Ebb(ebb, envoy string) []Program {
-	return []Program{{Source: ebb, Target: "/usr/local/bin/ebb"}, {Source: envoy, Target: "/usr/local/bin/envoy"}}
+func Ebb(ebb, sidecar, envoy string) []Program {
+	return []Program{{Source: ebb, Target: "/usr/local/bin/ebb"}, {Source: sidecar, Target: Sidecar}, {Source: envoy, Target: "/usr/local/bin/envoy"}}
 }
+
+// Sidecar is the program of replicas' own proxies in Ebb's own image.
+const Sidecar = "/usr/local/bin/ebb-sidecar"
 
 // Local is the name of an image made of these programs on this machine. Its tag tells one build of them from another, so that the name
 // can be written into a pod before there is the image.

@@ -1,4 +1,4 @@
-package main
+package role
 
 import (
 	"context"
@@ -9,8 +9,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// role makes what the command of a process does of run: its logger is made, and a signal ends the context.
-func role(log **slog.Logger, level *string, run func(ctx context.Context) error) func(*cobra.Command, []string) error {
+// Run makes what the command of a process does of run: its logger is made, and a signal ends the context.
+func Run(log **slog.Logger, level *string, run func(ctx context.Context) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, _ []string) error {
 		ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
 		defer stop()

@@ -1,4 +1,4 @@
-package agents
+package sidecar
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"ebb.dev/ebb/cmd/ebb/agents/host"
 	"ebb.dev/ebb/cmd/ebb/serve"
 	"ebb.dev/ebb/deploy/envoy/bootstrap"
 	"ebb.dev/ebb/deploy/envoy/runner"
@@ -19,55 +20,55 @@ import (
 	"ebb.dev/ebb/xds/model"
 )
 
-// SidecarOptions are those of `ebb sidecar`: the pod that it is in.
-type SidecarOptions struct {
-	Common
+// Options are those of `ebb sidecar`: the pod that it is in.
+type Options struct {
+	host.Common
 	// Namespace, Pod, UID and IP are the pod's, by the downward API.
 	Namespace, Pod, UID, IP string
 	// Listen is where the kubelet asks: readiness and preStop, host:port.
 	Listen string
 }
 
-// Sidecar runs a replica's own proxy until the context ends.
-func Sidecar(ctx context.Context, o SidecarOptions) error {
+// Run runs a replica's own proxy until the context ends.
+func Run(ctx context.Context, o Options) error {
 	switch {
 	case o.Namespace == "" || o.Pod == "" || o.UID == "" || o.IP == "":
 		return errors.New("a sidecar must know its pod: give --namespace, --pod, --uid and --ip, or set POD_NAMESPACE, POD_NAME, POD_UID and POD_IP by the downward API")
 	case o.TokenFile == "":
 		return errors.New("a sidecar proves who it is by its pod's token: give --token-file, a projected service account token")
 	}
-	h, err := newHost(o.Common, "", agent.TokenFile(o.TokenFile))
+	h, err := host.New(o.Common, "", agent.TokenFile(o.TokenFile))
 	if err != nil {
 		return err
 	}
 	// The pod's start waits for both: Envoy takes as long to start as the certificate to come.
-	h.early = true
-	reports := newReporter(h.agent, o.Log)
-	reports.report(&agentpb.PodReport{Namespace: o.Namespace, Name: o.Pod, Uid: o.UID, Ip: o.IP, State: agentpb.PodReport_STARTING})
+	h.Early = true
+	reports := host.NewReporter(h.Agent, o.Log)
+	reports.Report(&agentpb.PodReport{Namespace: o.Namespace, Name: o.Pod, Uid: o.UID, Ip: o.IP, State: agentpb.PodReport_STARTING})
 	id := model.SidecarID(model.Key{Namespace: o.Namespace, Name: o.Pod})
-	page := &sidecarPage{
-		admin: runner.Admin(h.adminSocket(id)), node: agentpb.NewNodeClient(h.agent.Conn()),
+	p := &page{
+		admin: runner.Admin(h.AdminSocket(id)), node: agentpb.NewNodeClient(h.Agent.Conn()),
 		pod: &agentpb.DrainRequest{Namespace: o.Namespace, Name: o.Pod},
 	}
-	return h.run(ctx, []proxy{{kind: bootstrap.Replica, id: id, workers: 1}}, reports.run,
-		func(ctx context.Context) error { return page.serve(ctx, o.Listen) })
+	return h.Run(ctx, []host.Proxy{{Kind: bootstrap.Replica, ID: id, Workers: 1}}, reports.Run,
+		func(ctx context.Context) error { return p.serve(ctx, o.Listen) })
 }
 
-// sidecarPage is what the kubelet asks a sidecar: GET /ready, and GET /drain from the preStop hooks of the containers beside it.
-type sidecarPage struct {
+// page is what the kubelet asks a sidecar: GET /ready, and GET /drain from the preStop hooks of the containers beside it.
+type page struct {
 	admin *http.Client
 	node  agentpb.NodeClient
 	pod   *agentpb.DrainRequest
 }
 
-func (p *sidecarPage) serve(ctx context.Context, address string) error {
+func (p *page) serve(ctx context.Context, address string) error {
 	if err := serve.ListenHTTP(ctx, address, p.handler(), serve.Options{}); err != nil {
 		return fmt.Errorf("answer the kubelet: %w", err)
 	}
 	return nil
 }
 
-func (p *sidecarPage) handler() http.Handler {
+func (p *page) handler() http.Handler {
 	mux := http.NewServeMux()
 	answer := func(w http.ResponseWriter, err error) {
 		if err != nil {
@@ -90,7 +91,7 @@ func (p *sidecarPage) handler() http.Handler {
 var errNoListener = errors.New("no listener for the replica yet")
 
 // ready reports whether Envoy takes requests for the replica: that it lives is not enough, it must have been given its listener.
-func (p *sidecarPage) ready(ctx context.Context) error {
+func (p *page) ready(ctx context.Context) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://envoy/listeners?format=json", nil)
 	if err != nil {
 		return err
@@ -117,7 +118,7 @@ const reachWithin = 5 * time.Second
 
 // drain returns when the pod, which is being deleted, gets no request any more and has answered those it had. The control plane looks
 // whether it is being deleted: who else asks changes nothing.
-func (p *sidecarPage) drain(ctx context.Context, within time.Duration) error {
+func (p *page) drain(ctx context.Context, within time.Duration) error {
 	request := &agentpb.DrainRequest{Namespace: p.pod.GetNamespace(), Name: p.pod.GetName()}
 	bound := reachWithin
 	if within > 0 {

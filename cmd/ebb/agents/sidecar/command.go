@@ -1,4 +1,4 @@
-package main
+package sidecar
 
 import (
 	"context"
@@ -7,21 +7,22 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"ebb.dev/ebb/cmd/ebb/agents"
+	"ebb.dev/ebb/cmd/ebb/role"
 	"ebb.dev/ebb/crds/networking"
 )
 
-func newSidecarCommand() *cobra.Command {
-	var o agents.SidecarOptions
+// Command is the sidecar's, under the name of its program or subcommand.
+func Command(name string) *cobra.Command {
+	var o Options
 	var level string
 	cmd := &cobra.Command{
-		Use:   "sidecar",
+		Use:   name,
 		Short: "Run a replica's own proxy in its pod: a single-worker Envoy and the agent beside it",
 		Args:  cobra.NoArgs,
-		RunE:  role(&o.Log, &level, func(ctx context.Context) error { return agents.Sidecar(ctx, o) }),
+		RunE:  role.Run(&o.Log, &level, func(ctx context.Context) error { return Run(ctx, o) }),
 	}
-	commonFlags(cmd, &o.Common, &level)
 	f := cmd.Flags()
+	o.Flags(f, &level)
 	f.StringVar(&o.Namespace, "namespace", os.Getenv("POD_NAMESPACE"), "the pod's namespace")
 	f.StringVar(&o.Pod, "pod", os.Getenv("POD_NAME"), "the pod's name")
 	f.StringVar(&o.UID, "uid", os.Getenv("POD_UID"), "the pod's UID")

@@ -1,4 +1,4 @@
-package agents
+package host
 
 import (
 	"context"
@@ -9,20 +9,21 @@ import (
 	"ebb.dev/ebb/xds/agent/agentpb"
 )
 
-// reporter streams what the node knows of pods to the control plane. A report that cannot be sent is of no use later:
+// Reporter streams what the node knows of pods to the control plane. A report that cannot be sent is of no use later:
 // the API server will have told the same.
-type reporter struct {
+type Reporter struct {
 	agent   *agent.Agent
 	pending chan *agentpb.PodReport
 	log     *slog.Logger
 }
 
-func newReporter(a *agent.Agent, log *slog.Logger) *reporter {
-	return &reporter{agent: a, pending: make(chan *agentpb.PodReport, 4096), log: log}
+// NewReporter makes a Reporter, which tells nothing before Run.
+func NewReporter(a *agent.Agent, log *slog.Logger) *Reporter {
+	return &Reporter{agent: a, pending: make(chan *agentpb.PodReport, 4096), log: log}
 }
 
-// report queues a report; it never blocks.
-func (r *reporter) report(report *agentpb.PodReport) {
+// Report queues a report; it never blocks.
+func (r *Reporter) Report(report *agentpb.PodReport) {
 	select {
 	case r.pending <- report:
 	default:
@@ -30,7 +31,8 @@ func (r *reporter) report(report *agentpb.PodReport) {
 	}
 }
 
-func (r *reporter) run(ctx context.Context) error {
+// Run streams until the context ends.
+func (r *Reporter) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		stream, err := agentpb.NewNodeClient(r.agent.Conn()).Report(ctx)
 		for err == nil {

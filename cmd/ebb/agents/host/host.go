@@ -1,4 +1,4 @@
-package agents
+package host
 
 import (
 	"context"
@@ -36,22 +36,24 @@ type Common struct {
 	Log   *slog.Logger
 }
 
-// proxy is one Envoy to run.
-type proxy struct {
-	kind    bootstrap.Kind
-	id      string
-	workers int
+// Proxy is one Envoy to run.
+type Proxy struct {
+	Kind bootstrap.Kind
+	// ID is the proxy's, Workers the number of its worker threads.
+	ID      string
+	Workers int
 }
 
-// host runs an agent and its Envoys until the context ends, and stops the Envoys first.
-type host struct {
+// Host runs an agent and its Envoys until the context ends, and stops the Envoys first.
+type Host struct {
 	Common
-	agent *agent.Agent
-	// early starts the Envoys before the agent has its certificate; they wait for it themselves.
-	early bool
+	Agent *agent.Agent
+	// Early starts the Envoys before the agent has its certificate; they wait for it themselves.
+	Early bool
 }
 
-func newHost(c Common, name string, token func(context.Context) (string, error)) (*host, error) {
+// New makes a host; name is the gateway's, for gateways. Nothing happens before Run.
+func New(c Common, name string, token func(context.Context) (string, error)) (*Host, error) {
 	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make %s: %w", c.Dir, err)
 	}
@@ -62,11 +64,11 @@ func newHost(c Common, name string, token func(context.Context) (string, error))
 	if err != nil {
 		return nil, err
 	}
-	return &host{Common: c, agent: a}, nil
+	return &Host{Common: c, Agent: a}, nil
 }
 
-// run runs the agent, then the proxies and whatever else, once the agent has its certificate.
-func (h *host) run(ctx context.Context, proxies []proxy, beside ...func(context.Context) error) error {
+// Run runs the agent, then the proxies and whatever else, once the agent has its certificate.
+func (h *Host) Run(ctx context.Context, proxies []Proxy, beside ...func(context.Context) error) error {
 	// The agent outlives its Envoys: they need their secrets to the end.
 	agentContext, stopAgent := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopAgent()
@@ -74,7 +76,7 @@ func (h *host) run(ctx context.Context, proxies []proxy, beside ...func(context.
 	agentDone := make(chan struct{})
 	go func() {
 		defer close(agentDone)
-		if err := h.agent.Run(agentContext); err != nil {
+		if err := h.Agent.Run(agentContext); err != nil {
 			failed <- err
 		}
 	}()
@@ -97,19 +99,19 @@ func (h *host) run(ctx context.Context, proxies []proxy, beside ...func(context.
 		}
 		return nil
 	}
-	if h.early {
+	if h.Early {
 		if err := start(); err != nil {
 			return err
 		}
 	}
 	select {
-	case <-h.agent.Ready():
+	case <-h.Agent.Ready():
 	case err := <-failed:
 		return err
 	case <-ctx.Done():
 		return nil
 	}
-	if !h.early {
+	if !h.Early {
 		if err := start(); err != nil {
 			return err
 		}
@@ -129,8 +131,8 @@ func (h *host) run(ctx context.Context, proxies []proxy, beside ...func(context.
 	}
 }
 
-// adminSocket is where a proxy's admin page is.
-func (h *host) adminSocket(id string) string {
+// AdminSocket is where a proxy's admin page is.
+func (h *Host) AdminSocket(id string) string {
 	name := filepath.Base(id)
 	if model.IsSidecar(id) {
 		// It is the only one of its folder, and a pod's name may be longer than a socket's path.
@@ -140,10 +142,10 @@ func (h *host) adminSocket(id string) string {
 }
 
 // prepare writes an Envoy's bootstrap.
-func (h *host) prepare(p proxy) (runner.Config, error) {
-	admin := h.adminSocket(p.id)
+func (h *Host) prepare(p Proxy) (runner.Config, error) {
+	admin := h.AdminSocket(p.ID)
 	data, err := bootstrap.JSON(bootstrap.Settings{
-		Kind: p.kind, ProxyID: p.id, ControlPlane: h.ControlPlane, TrustDomain: h.TrustDomain,
+		Kind: p.Kind, ProxyID: p.ID, ControlPlane: h.ControlPlane, TrustDomain: h.TrustDomain,
 		AgentSocket: filepath.Join(h.Dir, "sds.sock"), AdminSocket: admin,
 	})
 	if err != nil {
@@ -157,7 +159,7 @@ func (h *host) prepare(p proxy) (runner.Config, error) {
 		return runner.Config{}, errors.New("no envoy: give --envoy or put the pinned one beside this program (make bin/envoy)")
 	}
 	return runner.Config{
-		Binary: h.Envoy, Bootstrap: file, AdminSocket: admin, Workers: p.workers, Drain: h.Drain,
-		Env: []string{envoy.GatewayEnvironment + "=" + p.id}, Output: os.Stderr, Log: h.Log,
+		Binary: h.Envoy, Bootstrap: file, AdminSocket: admin, Workers: p.Workers, Drain: h.Drain,
+		Env: []string{envoy.GatewayEnvironment + "=" + p.ID}, Output: os.Stderr, Log: h.Log,
 	}, nil
 }

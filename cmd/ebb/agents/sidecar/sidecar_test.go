@@ -1,4 +1,4 @@
-package agents
+package sidecar
 
 import (
 	"context"
@@ -15,6 +15,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	"ebb.dev/ebb/cmd/ebb/agents/host"
 	"ebb.dev/ebb/deploy/envoy/runner"
 	"ebb.dev/ebb/xds/agent/agentpb"
 )
@@ -31,8 +32,8 @@ func (c *control) Drain(_ context.Context, request *agentpb.DrainRequest, _ ...g
 	return &agentpb.DrainResponse{Drained: true}, c.err
 }
 
-// page is a sidecar's page beside an Envoy whose admin page says this of its listeners; "" is no Envoy.
-func page(t *testing.T, listeners string) (*sidecarPage, *control) {
+// beside is a sidecar's page beside an Envoy whose admin page says this of its listeners; "" is no Envoy.
+func beside(t *testing.T, listeners string) (*page, *control) {
 	t.Helper()
 	socket := filepath.Join(t.TempDir(), "envoy.sock")
 	if listeners != "" {
@@ -45,10 +46,10 @@ func page(t *testing.T, listeners string) (*sidecarPage, *control) {
 		t.Cleanup(func() { envoy.Close() })
 	}
 	c := &control{}
-	return &sidecarPage{admin: runner.Admin(socket), node: c, pod: &agentpb.DrainRequest{Namespace: "default", Name: "hello-a"}}, c
+	return &page{admin: runner.Admin(socket), node: c, pod: &agentpb.DrainRequest{Namespace: "default", Name: "hello-a"}}, c
 }
 
-func get(p *sidecarPage, path string) *httptest.ResponseRecorder {
+func get(p *page, path string) *httptest.ResponseRecorder {
 	out := httptest.NewRecorder()
 	p.handler().ServeHTTP(out, httptest.NewRequest(http.MethodGet, path, nil))
 	return out
@@ -66,7 +67,7 @@ func TestASidecarIsReadyWhenItsEnvoyListens(t *testing.T) {
 		"not an Envoy":         {`hello`, http.StatusServiceUnavailable},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p, _ := page(t, c.listeners)
+			p, _ := beside(t, c.listeners)
 			if got := get(p, "/ready"); got.Code != c.want {
 				t.Errorf("%d %s", got.Code, got.Body)
 			}
@@ -75,7 +76,7 @@ func TestASidecarIsReadyWhenItsEnvoyListens(t *testing.T) {
 }
 
 func TestAPodThatEndsIsDrainedByTheControlPlane(t *testing.T) {
-	p, c := page(t, "")
+	p, c := beside(t, "")
 	if got := get(p, "/drain?within=30s"); got.Code != http.StatusOK {
 		t.Fatalf("%d %s", got.Code, got.Body)
 	}
@@ -89,18 +90,18 @@ func TestAPodThatEndsIsDrainedByTheControlPlane(t *testing.T) {
 }
 
 func TestASidecarMustKnowItsPod(t *testing.T) {
-	whole := SidecarOptions{
-		Common:    Common{TokenFile: "token", Dir: t.TempDir(), Log: slog.New(slog.DiscardHandler)},
+	whole := Options{
+		Common:    host.Common{TokenFile: "token", Dir: t.TempDir(), Log: slog.New(slog.DiscardHandler)},
 		Namespace: "default", Pod: "hello-a", UID: "1", IP: "10.0.0.1",
 	}
-	for want, change := range map[string]func(*SidecarOptions){
-		"POD_IP":       func(o *SidecarOptions) { o.IP = "" },
-		"POD_NAME":     func(o *SidecarOptions) { o.Pod = "" },
-		"--token-file": func(o *SidecarOptions) { o.TokenFile = "" },
+	for want, change := range map[string]func(*Options){
+		"POD_IP":       func(o *Options) { o.IP = "" },
+		"POD_NAME":     func(o *Options) { o.Pod = "" },
+		"--token-file": func(o *Options) { o.TokenFile = "" },
 	} {
 		o := whole
 		change(&o)
-		if err := Sidecar(t.Context(), o); err == nil || !strings.Contains(err.Error(), want) {
+		if err := Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("want %s in: %v", want, err)
 		}
 	}
@@ -108,11 +109,11 @@ func TestASidecarMustKnowItsPod(t *testing.T) {
 
 // A pod's name may be as long as a socket's whole path.
 func TestTheSocketOfASidecarIsShort(t *testing.T) {
-	h := &host{Common: Common{Dir: "/var/run/ebb/agent"}}
-	if got := h.adminSocket("sidecar/default/" + strings.Repeat("a", 253)); len(got) > 100 {
+	h := &host.Host{Common: host.Common{Dir: "/var/run/ebb/agent"}}
+	if got := h.AdminSocket("sidecar/default/" + strings.Repeat("a", 253)); len(got) > 100 {
 		t.Error(got)
 	}
-	if got := h.adminSocket("node/n1/0"); got != "/var/run/ebb/agent/envoy-0.sock" {
+	if got := h.AdminSocket("node/n1/0"); got != "/var/run/ebb/agent/envoy-0.sock" {
 		t.Error(got)
 	}
 }

@@ -1,0 +1,22 @@
+package main
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// It starts in every cold start of a replica with a sidecar: 7 ms of processor time, where all of ebb takes 30.
+func TestItHasNothingOfKubernetesInIt(t *testing.T) {
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", ".").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range strings.Fields(string(out)) {
+		for _, heavy := range []string{"k8s.io/client-go", "k8s.io/api/", "sigs.k8s.io/", "github.com/nats-io/", "github.com/twmb/", "ebb.dev/ebb/eventing", "ebb.dev/ebb/serving"} {
+			if strings.HasPrefix(path, heavy) {
+				t.Errorf("it imports %s", path)
+			}
+		}
+	}
+}
