@@ -20,6 +20,32 @@ import (
 
 // MakeBare makes a plain Deployment of the same pods as a revision's, asleep, that Ebb knows nothing of.
 func (b *Bed) MakeBare(ctx context.Context, revision, name string) error {
+	return b.makeBare(ctx, revision, name, fmt.Sprintf(plainEnvoy, networking.ReplicaHTTPSPort))
+}
+
+// RunBeside runs one plain pod like a revision's whose sidecar is an Envoy of this configuration, and returns the pod's address.
+func (b *Bed) RunBeside(ctx context.Context, revision, name, config string) (address string, err error) {
+	if err := b.makeBare(ctx, revision, name, config); err != nil {
+		return "", err
+	}
+	if err := b.Scale(ctx, Bare, name, 1); err != nil {
+		return "", err
+	}
+	return address, Until(ctx, "wait for the pod of "+name, func() error {
+		pods, err := b.Kube.CoreV1().Pods(Bare).List(ctx, metav1.ListOptions{LabelSelector: "bench=" + name})
+		if err != nil {
+			return err
+		}
+		for _, pod := range pods.Items {
+			if address = pod.Status.PodIP; address != "" && pod.Status.Phase == corev1.PodRunning {
+				return nil
+			}
+		}
+		return errors.New("it does not run yet")
+	})
+}
+
+func (b *Bed) makeBare(ctx context.Context, revision, name, config string) error {
 	from, err := b.Kube.AppsV1().Deployments(Services).Get(ctx, revision+"-deployment", metav1.GetOptions{})
 	if err != nil {
 		return fmt.Errorf("the Deployment of %s: %w", revision, err)
@@ -28,7 +54,7 @@ func (b *Bed) MakeBare(ctx context.Context, revision, name string) error {
 	template.Labels = withoutOurs(template.Labels)
 	template.Annotations = withoutOurs(template.Annotations)
 	template.Labels["bench"] = name
-	plainSidecar(&template.Spec)
+	plainSidecar(&template.Spec, config)
 	out := &appsv1.Deployment{
 		ObjectMeta: metav1.ObjectMeta{Namespace: Bare, Name: name},
 		Spec: appsv1.DeploymentSpec{
@@ -58,8 +84,9 @@ const plainEnvoy = `{"static_resources": {"listeners": [{"name": "in",
     "http_filters": [{"name": "envoy.filters.http.router", "typed_config": {
       "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}}]}}]}]}]}}`
 
-// plainSidecar makes Ebb's sidecar, where a pod has one, a bare Envoy of the same image: what Ebb needs beside it goes.
-func plainSidecar(pod *corev1.PodSpec) {
+// plainSidecar makes Ebb's sidecar, where a pod has one, a bare Envoy of the same image and this configuration: what Ebb needs beside it
+// goes.
+func plainSidecar(pod *corev1.PodSpec, config string) {
 	for i := range pod.InitContainers {
 		sidecar := &pod.InitContainers[i]
 		if sidecar.Name != serving.SidecarContainerName {
@@ -73,7 +100,7 @@ func plainSidecar(pod *corev1.PodSpec) {
 		sidecar.Name, sidecar.Command = "envoy", []string{"/usr/local/bin/envoy"}
 		sidecar.Args = []string{
 			"--concurrency", "1", "--disable-hot-restart", "--log-level", "warning",
-			"--config-yaml", fmt.Sprintf(plainEnvoy, networking.ReplicaHTTPSPort),
+			"--config-yaml", config,
 		}
 		sidecar.Env, sidecar.VolumeMounts, sidecar.ReadinessProbe, sidecar.Lifecycle = nil, nil, nil, nil
 		for k := range pod.Containers {

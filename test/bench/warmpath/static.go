@@ -17,6 +17,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"syscall"
 	"text/template"
@@ -28,13 +29,21 @@ import (
 //go:embed static.yaml.tmpl
 var staticText string
 
-var staticTemplate = template.Must(template.New("static").Parse(staticText))
+var staticTemplate = template.Must(template.New("static").Funcs(template.FuncMap{"text": quoted}).Parse(staticText))
+
+// quoted is a file's text as YAML.
+func quoted(path string) (string, error) {
+	data, err := os.ReadFile(path)
+	return strconv.Quote(string(data)), err
+}
 
 // static is one Envoy with a configuration written by hand.
 type static struct {
 	Name    string
 	Port    int
 	Workers int
+	// Listen is the address it listens on; empty is loopback.
+	Listen string
 	// Host and To are where it sends requests.
 	Host string
 	To   int
@@ -44,23 +53,33 @@ type static struct {
 	Certificate, Key, Roots string
 }
 
-// envoy is a static one that runs.
+// envoy is a static one that runs: as a process of ours, or in a pod.
 type envoy struct {
 	static
+	// pid is its process, host where it is reached.
+	pid     int
+	host    string
 	process *os.Process
 	ended   chan error
+}
+
+// config is its configuration.
+func (s static) config() (string, error) {
+	var text bytes.Buffer
+	err := staticTemplate.Execute(&text, s)
+	return text.String(), err
 }
 
 // startTimeout bounds the start of an Envoy.
 const startTimeout = 15 * time.Second
 
 func (s static) start(ctx context.Context, binary, dir string) (*envoy, error) {
-	var text bytes.Buffer
-	if err := staticTemplate.Execute(&text, s); err != nil {
+	text, err := s.config()
+	if err != nil {
 		return nil, err
 	}
 	path := filepath.Join(dir, s.Name+".yaml")
-	if err := os.WriteFile(path, text.Bytes(), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		return nil, err
 	}
 	logFile, err := os.Create(filepath.Join(dir, s.Name+".log"))
@@ -74,18 +93,9 @@ func (s static) start(ctx context.Context, binary, dir string) (*envoy, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	e := &envoy{static: s, process: cmd.Process, ended: make(chan error, 1)}
+	e := &envoy{static: s, pid: cmd.Process.Pid, host: "127.0.0.1", process: cmd.Process, ended: make(chan error, 1)}
 	go func() { e.ended <- cmd.Wait() }()
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
-	defer cancel()
-	err = testbed.Until(ctx, "start "+s.Name, func() error {
-		conn, err := net.Dial("tcp", e.address())
-		if err == nil {
-			conn.Close()
-		}
-		return err
-	})
-	if err != nil {
+	if err := e.listens(ctx); err != nil {
 		e.stop()
 		log, _ := os.ReadFile(logFile.Name())
 		return nil, fmt.Errorf("%w: %s", err, log)
@@ -93,9 +103,57 @@ func (s static) start(ctx context.Context, binary, dir string) (*envoy, error) {
 	return e, nil
 }
 
-func (e *envoy) address() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(e.Port)) }
+// startInPod runs it as the sidecar of a pod like a revision's: what a sidecar has to bear there, the other one has too.
+func (s static) startInPod(ctx context.Context, bed *testbed.Bed, revision string) (*envoy, error) {
+	s.Listen = "0.0.0.0"
+	config, err := s.config()
+	if err != nil {
+		return nil, err
+	}
+	before, err := sidecarEnvoys()
+	if err != nil {
+		return nil, err
+	}
+	host, err := bed.RunBeside(ctx, revision, "static-sidecar", config)
+	if err != nil {
+		return nil, err
+	}
+	e := &envoy{static: s, host: host}
+	if err := e.listens(ctx); err != nil {
+		return nil, err
+	}
+	after, err := sidecarEnvoys()
+	if err != nil {
+		return nil, err
+	}
+	after = slices.DeleteFunc(after, func(pid int) bool { return slices.Contains(before, pid) })
+	if len(after) != 1 {
+		return nil, fmt.Errorf("%d Envoys came with the pod of the static sidecar", len(after))
+	}
+	e.pid = after[0]
+	return e, nil
+}
 
+// listens waits until it does.
+func (e *envoy) listens(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	return testbed.Until(ctx, "start "+e.Name, func() error {
+		conn, err := net.Dial("tcp", e.address())
+		if err == nil {
+			conn.Close()
+		}
+		return err
+	})
+}
+
+func (e *envoy) address() string { return net.JoinHostPort(e.host, strconv.Itoa(e.Port)) }
+
+// stop ends a process; a pod ends with the platform.
 func (e *envoy) stop() {
+	if e.process == nil {
+		return
+	}
 	// Its end is awaited; that it cannot be asked to means that it came already.
 	_ = e.process.Signal(syscall.SIGTERM)
 	select {

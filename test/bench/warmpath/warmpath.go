@@ -15,6 +15,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"ebb.dev/ebb/crds/networking"
 	"ebb.dev/ebb/test/bench/load"
 	"ebb.dev/ebb/test/bench/processes"
 	"ebb.dev/ebb/test/bench/testbed"
@@ -97,6 +98,9 @@ type subject struct {
 
 const service = "warm"
 
+// inPods is where replicas' Envoys are in their pods.
+const inPods = "sidecar"
+
 // Measure loads all subjects in turns.
 func Measure(ctx context.Context, bed *testbed.Bed, o Options) (r Result, err error) {
 	r = Result{Ebb: o.Ebb, Connections: o.Connections}
@@ -110,11 +114,24 @@ func Measure(ctx context.Context, bed *testbed.Bed, o Options) (r Result, err er
 	}}); err != nil {
 		return r, err
 	}
-	app, err := podAddress(ctx, bed)
+	revision, err := bed.Revision(ctx, service)
 	if err != nil {
 		return r, err
 	}
-	statics, err := startStatics(ctx, o, dir, app)
+	app, err := podAddress(ctx, bed, revision)
+	if err != nil {
+		return r, err
+	}
+	var sidecars []int
+	if bed.ReplicaProxy == inPods {
+		if sidecars, err = sidecarEnvoys(); err == nil && len(sidecars) == 0 {
+			err = errors.New("no sidecar's Envoy is found among the processes of pods")
+		}
+		if err != nil {
+			return r, err
+		}
+	}
+	statics, err := startStatics(ctx, bed, o, dir, app, revision)
 	defer func() {
 		for _, e := range statics {
 			e.stop()
@@ -123,7 +140,7 @@ func Measure(ctx context.Context, bed *testbed.Bed, o Options) (r Result, err er
 	if err != nil {
 		return r, err
 	}
-	subjects, err := subjects(bed, o, statics, app)
+	subjects, err := subjects(bed, o, statics, app, sidecars)
 	if err != nil {
 		return r, err
 	}
@@ -146,11 +163,7 @@ func Measure(ctx context.Context, bed *testbed.Bed, o Options) (r Result, err er
 }
 
 // podAddress is where the service's only replica listens.
-func podAddress(ctx context.Context, bed *testbed.Bed) (string, error) {
-	revision, err := bed.Revision(ctx, service)
-	if err != nil {
-		return "", err
-	}
+func podAddress(ctx context.Context, bed *testbed.Bed, revision string) (string, error) {
 	pods, err := bed.Kube.CoreV1().Pods(testbed.Services).List(ctx, metav1.ListOptions{LabelSelector: "serving.knative.dev/revision=" + revision})
 	if err != nil {
 		return "", err
@@ -164,35 +177,49 @@ func podAddress(ctx context.Context, bed *testbed.Bed) (string, error) {
 
 const appPort = 8080
 
-func startStatics(ctx context.Context, o Options, dir, app string) ([]*envoy, error) {
+// startStatics starts the single one, a sidecar and a gateway before it, in that order. Where Ebb's sidecar is in its pod, so is the other, in
+// one of its own.
+func startStatics(ctx context.Context, bed *testbed.Bed, o Options, dir, app, revision string) (out []*envoy, err error) {
 	const gatewayID, sidecarID = "spiffe://bench/gateway", "spiffe://bench/sidecar"
 	roots, err := identities(dir, map[string]string{"gateway": gatewayID, "sidecar": sidecarID})
 	if err != nil {
 		return nil, err
 	}
 	file := func(name string) string { return filepath.Join(dir, name) }
-	var out []*envoy
-	for _, s := range []static{
-		{Name: "single", Port: o.FirstPort, Workers: 2, Host: app, To: appPort},
-		{
-			Name: "sidecar", Port: o.FirstPort + 2, Workers: 1, Host: app, To: appPort, ServeTLS: gatewayID,
-			Certificate: file("sidecar.pem"), Key: file("sidecar.key"), Roots: roots,
-		},
-		{
-			Name: "gateway", Port: o.FirstPort + 1, Workers: 2, Host: "127.0.0.1", To: o.FirstPort + 2, DialTLS: sidecarID,
-			Certificate: file("gateway.pem"), Key: file("gateway.key"), Roots: roots,
-		},
-	} {
-		e, err := s.start(ctx, o.Envoy, dir)
-		if err != nil {
-			return out, err
-		}
-		out = append(out, e)
+	single := static{Name: "single", Port: o.FirstPort, Workers: 2, Host: app, To: appPort}
+	sidecar := static{
+		Name: "sidecar", Port: o.FirstPort + 2, Workers: 1, Host: app, To: appPort, ServeTLS: gatewayID,
+		Certificate: file("sidecar.pem"), Key: file("sidecar.key"), Roots: roots,
 	}
-	return out, nil
+	gateway := static{
+		Name: "gateway", Port: o.FirstPort + 1, Workers: 2, DialTLS: sidecarID,
+		Certificate: file("gateway.pem"), Key: file("gateway.key"), Roots: roots,
+	}
+	run := func(e *envoy, err error) (*envoy, error) {
+		if err == nil {
+			out = append(out, e)
+		}
+		return e, err
+	}
+	if _, err := run(single.start(ctx, o.Envoy, dir)); err != nil {
+		return out, err
+	}
+	var inner *envoy
+	if bed.ReplicaProxy == inPods {
+		sidecar.Host, sidecar.Port = "127.0.0.1", networking.ReplicaHTTPSPort
+		inner, err = run(sidecar.startInPod(ctx, bed, revision))
+	} else {
+		inner, err = run(sidecar.start(ctx, o.Envoy, dir))
+	}
+	if err != nil {
+		return out, err
+	}
+	gateway.Host, gateway.To = inner.host, inner.Port
+	_, err = run(gateway.start(ctx, o.Envoy, dir))
+	return out, err
 }
 
-func subjects(bed *testbed.Bed, o Options, statics []*envoy, app string) ([]subject, error) {
+func subjects(bed *testbed.Bed, o Options, statics []*envoy, app string, sidecars []int) ([]subject, error) {
 	ebb := subject{name: o.Ebb, address: bed.Gateway(), host: bed.URLHost(service)}
 	components, err := bed.Components()
 	if err != nil {
@@ -215,14 +242,10 @@ func subjects(bed *testbed.Bed, o Options, statics []*envoy, app string) ([]subj
 			}
 		}
 	}
-	sidecars, err := sidecarEnvoys(bed)
-	if err != nil {
-		return nil, err
-	}
 	ebb.proxies = append(ebb.proxies, sidecars...)
 	pids := func(envoys ...*envoy) (out []int) {
 		for _, e := range envoys {
-			out = append(out, e.process.Pid)
+			out = append(out, e.pid)
 		}
 		return out
 	}
@@ -235,10 +258,7 @@ func subjects(bed *testbed.Bed, o Options, statics []*envoy, app string) ([]subj
 }
 
 // sidecarEnvoys are the Envoys in pods: descendants of the container runtime's shims, which are children of init.
-func sidecarEnvoys(bed *testbed.Bed) ([]int, error) {
-	if bed.ReplicaProxy != "sidecar" {
-		return nil, nil
-	}
+func sidecarEnvoys() ([]int, error) {
 	tree, err := processes.Tree(1)
 	if err != nil {
 		return nil, err
@@ -250,9 +270,6 @@ func sidecarEnvoys(bed *testbed.Bed) ([]int, error) {
 		if inShim[p.PID] && p.Name == "envoy" {
 			out = append(out, p.PID)
 		}
-	}
-	if len(out) == 0 {
-		return nil, errors.New("no sidecar's Envoy is found among the processes of pods")
 	}
 	return out, nil
 }
