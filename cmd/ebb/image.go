@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
@@ -47,7 +46,7 @@ func newPlatformImageCommand() *cobra.Command {
 			if envoy == "" {
 				return fmt.Errorf("no envoy beside %s: give --envoy, or get the pinned one with: make bin/envoy", self)
 			}
-			digest, err := bundle.Build(cmd.Context(), store, ref, bundle.Ebb(self, filepath.Join(filepath.Dir(self), "ebb-sidecar"), envoy))
+			digest, err := bundle.Build(cmd.Context(), store, ref, bundle.Ebb(self, envoy))
 			if err != nil {
 				return err
 			}

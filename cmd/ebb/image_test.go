@@ -5,6 +5,7 @@ import (
 	"log"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -17,9 +18,15 @@ import (
 func TestThePlatformImageIsPushed(t *testing.T) {
 	server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
 	defer server.Close()
-	envoy, err := os.Executable() // any Linux program will do
+	program, err := os.Executable() // any Linux program will do
 	if err != nil {
 		t.Fatal(err)
+	}
+	envoy := filepath.Join(t.TempDir(), "envoy")
+	for _, path := range []string{envoy, filepath.Join(filepath.Dir(envoy), "ebb-sidecar")} {
+		if err := os.Symlink(program, path); err != nil {
+			t.Fatal(err)
+		}
 	}
 	image := strings.TrimPrefix(server.URL, "http://") + "/ebb:v1"
 	cmd := newImageCommand()

@@ -185,7 +185,7 @@ func (m *machine) serveImages() {
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	if _, err := bundle.Build(m.t.Context(), store, own, bundle.Ebb(filepath.Join(programs, "ebb"), filepath.Join(programs, "ebb-sidecar"), filepath.Join(programs, "envoy"))); err != nil {
+	if _, err := bundle.Build(m.t.Context(), store, own, bundle.Ebb(filepath.Join(programs, "ebb"), filepath.Join(programs, "envoy"))); err != nil {
 		m.t.Fatal(err)
 	}
 	app, err := image.ParseRef(clusterApp)

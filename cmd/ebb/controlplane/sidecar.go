@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/url"
 	"os"
-	"path/filepath"
 	"strconv"
 	"time"
 
@@ -17,7 +16,6 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/utils/ptr"
 
-	"ebb.dev/ebb/cmd/ebb/agents/host"
 	"ebb.dev/ebb/crds/async"
 	"ebb.dev/ebb/crds/config"
 	"ebb.dev/ebb/crds/networking"
@@ -176,7 +174,7 @@ func localImage(images, envoy string) (string, func(context.Context) error, erro
 	if err != nil {
 		return "", nil, err
 	}
-	programs := bundle.Ebb(self, cmp.Or(host.Beside("ebb-sidecar"), filepath.Join(filepath.Dir(envoy), "ebb-sidecar")), envoy)
+	programs := bundle.Ebb(self, envoy)
 	name, err := bundle.Local(programs)
 	if err != nil {
 		return "", nil, fmt.Errorf("image for sidecars: %w", err)

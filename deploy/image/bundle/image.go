@@ -16,8 +16,13 @@ import (
 // Repository is how Ebb's own image is called on a machine that makes it itself.
 const Repository = "ebb.dev/ebb"
 
-// Ebb are the programs of Ebb's own image: what every process of a cluster runs. The first is what it starts.
-func Ebb(ebb, sidecar, envoy string) []Program {
+// Ebb are the programs of Ebb's own image: what every process of a cluster runs. The first is what it starts. ebb-sidecar lies beside one of
+// these two.
+func Ebb(ebb, envoy string) []Program {
+	sidecar := filepath.Join(filepath.Dir(ebb), filepath.Base(Sidecar))
+	if _, err := os.Stat(sidecar); err != nil {
+		sidecar = filepath.Join(filepath.Dir(envoy), filepath.Base(Sidecar))
+	}
 	return []Program{{Source: ebb, Target: "/usr/local/bin/ebb"}, {Source: sidecar, Target: Sidecar}, {Source: envoy, Target: "/usr/local/bin/envoy"}}
 }
 
