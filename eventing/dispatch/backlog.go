@@ -93,8 +93,8 @@ func (r *reader) backlog() model.Backlog {
 	b.Due = max(min(b.AtOnce-r.busy, b.Waiting), 0)
 	b.PerSecond = r.turns.perSecond(now, b.AtOnce, has.perSecond())
 	if most := r.spec.Rate; most > 0 {
-		// It is the rate that has events wait, not the subscriber.
-		b.Due, b.PerSecond = 0, min(b.PerSecond, most)
+		// It is the rate that has events wait, not the subscriber: more replicas would change nothing.
+		b.AtOnce, b.Due, b.PerSecond = max(r.busy, 1), 0, min(b.PerSecond, most)
 	}
 	return b
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc"
@@ -49,9 +50,14 @@ func (p *process) tellControlPlane(ctx context.Context) error {
 		return err
 	}
 	ctx, stop := context.WithCancel(ctx)
-	ran := make(chan error, 1)
-	go func() { ran <- a.Run(ctx) }()
-	defer func() { stop(); <-ran }()
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer stop()
+	running.Go(func() {
+		if err := a.Run(ctx); err != nil {
+			p.Log.Error("the agent that proves who this is has ended", "error", err)
+		}
+	})
 	select {
 	case <-a.Ready():
 	case <-ctx.Done():
