@@ -31,8 +31,7 @@ func Decide(in Input) (Decision, State) {
 
 // next returns when to look again: at the tick or an earlier deadline, and not at all for what sleeps.
 func next(in Input, s State, d Decision, look time.Time) time.Time {
-	_, someone := waits(in)
-	asleep := in.Replicas.Wanted == 0 && d.Desired <= 0 && !someone && s.Phase == Inactive
+	asleep := in.Replicas.Wanted == 0 && d.Desired <= 0 && waits(in) == nobody && s.Phase == Inactive
 	if asleep {
 		return time.Time{}
 	}

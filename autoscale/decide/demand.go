@@ -9,8 +9,8 @@ import (
 
 // recommend fills in what demand asks for, with panic mode, rate limits, activation scale and the scale-down delay.
 func recommend(in Input, s *State, d *Decision) {
-	who, someone := waits(in)
-	if in.Window.Stable.Covered <= 0 && !someone {
+	who := waits(in)
+	if in.Window.Stable.Covered <= 0 && who == nobody {
 		d.Desired, d.Reason = Unknown, NoData
 		if s.Known {
 			d.Desired = s.Recommended
@@ -24,7 +24,7 @@ func recommend(in Input, s *State, d *Decision) {
 	d.Panic = math.Ceil(wants.short / p.Target)
 
 	stableReason, panicReason := wants.stableWhy, wants.shortWhy
-	if someone && d.Stable < 1 {
+	if who != nobody && d.Stable < 1 {
 		d.Stable, stableReason = 1, who // whatever the average says, someone waits
 	}
 
@@ -68,15 +68,16 @@ type demand struct {
 func demands(in Input) demand {
 	w := in.Window
 	d := demand{w.Stable.Mean, w.Panic.Mean, StableDemand, PanicDemand}
-	waits, now, why := w.Held+w.Backlog.Due, w.Inflight+w.Held+w.Backlog.Due, HeldDemand
-	if w.Backlog.Due > w.Held {
-		why = BacklogDemand
+	waiting, running, why := due(in), 0., BacklogDemand
+	if in.Policy.Metric != autoscaling.RPS {
+		// For rates the arrivals that are held are in the window already.
+		if w.Held >= waiting {
+			why = HeldDemand
+		}
+		waiting, running = waiting+w.Held, w.Inflight
 	}
-	if in.Policy.Metric == autoscaling.RPS {
-		// The arrivals that are held are in the window already.
-		waits, now, why = w.Backlog.PerSecond, w.Backlog.PerSecond, BacklogDemand
-	}
-	if waits > 0 {
+	if waiting > 0 {
+		now := running + waiting
 		if w.Stable.Covered <= 0 {
 			d.stable, d.stableWhy = now, why
 		}
@@ -107,20 +108,26 @@ func backlogDemand(in Input) float64 {
 	return min(b.Waiting/each, b.AtOnce) * in.Policy.Target
 }
 
-// waits says whether somebody waits for a replica, and who: a request that is held, or an event that is to be delivered.
-func waits(in Input) (why Reason, waits bool) {
-	b := in.Window.Backlog
-	due := b.Due
+// due is what of the backlog is demand now, in units of the metric.
+func due(in Input) float64 {
 	if in.Policy.Metric == autoscaling.RPS {
-		due = b.PerSecond
+		return in.Window.Backlog.PerSecond
 	}
+	return in.Window.Backlog.Due
+}
+
+// nobody is that no one waits.
+const nobody Reason = ""
+
+// waits says who waits for a replica: a request that is held, an event that is to be delivered, or nobody.
+func waits(in Input) Reason {
 	switch {
 	case in.Window.Held > 0:
-		return HeldDemand, true
-	case due > 0 || b.Waiting > 0 && in.Policy.BacklogTarget > 0:
-		return BacklogDemand, true
+		return HeldDemand
+	case due(in) > 0 || in.Window.Backlog.Waiting > 0 && in.Policy.BacklogTarget > 0:
+		return BacklogDemand
 	}
-	return "", false
+	return nobody
 }
 
 // limitRate keeps wants within the rates of change, which are ratios to what is ready.

@@ -7,26 +7,33 @@ import (
 	"ebb.dev/ebb/autoscale/decide"
 )
 
+// kind is what a source is: it says which of a feed's values it tells.
+type kind int
+
+const (
+	proxy  kind = iota // estimator and rate
+	hold               // held
+	broker             // backlog
+)
+
 // feed is what one source last said about one revision.
 type feed struct {
+	kind      kind
 	at        time.Time
 	estimator estimator
 	// rate is the requests per second of the last interval; it stands for the time since.
 	rate float64
-	// hold is true for a source that holds requests; held is how many.
-	hold bool
-	held float64
-	// broker is true for a source that has events waiting; backlog is what it has.
-	broker  bool
+	// held is how many requests wait, backlog the events that do.
+	held    float64
 	backlog decide.Backlog
 }
 
 // value is the concurrency that the feed stands for until it speaks again.
 func (f *feed) value() float64 {
-	switch {
-	case f.hold:
+	switch f.kind {
+	case hold:
 		return f.held
-	case f.broker:
+	case broker:
 		return f.backlog.Due
 	}
 	return f.estimator.gauge
@@ -100,7 +107,7 @@ func (s *series) setHeld(source string, at time.Time, held float64, ttl time.Dur
 	if f != nil {
 		s.settle(f, at, ttl)
 	} else if held > 0 {
-		f = &feed{at: at, hold: true}
+		f = &feed{kind: hold, at: at}
 		s.feeds[source] = f
 	} else {
 		return
@@ -119,7 +126,7 @@ func (s *series) setBacklog(source string, at time.Time, b decide.Backlog, ttl t
 	s.hear(at, ttl)
 	f := s.feeds[source]
 	if f == nil {
-		f = &feed{at: at, broker: true}
+		f = &feed{kind: broker, at: at}
 		s.feeds[source] = f
 	}
 	s.settle(f, at, ttl)
@@ -183,10 +190,10 @@ func (s *series) window(spec Spec, now time.Time, ttl time.Duration, scratch []d
 	buckets := s.ring.buckets(scratch[:0], now, spec.Rate)
 	for _, f := range s.feeds {
 		perSecond := f.value()
-		switch {
-		case f.hold:
+		switch f.kind {
+		case hold:
 			w.Held += f.held
-		case f.broker:
+		case broker:
 			w.Backlog = w.Backlog.Plus(f.backlog)
 		default:
 			w.Inflight += f.estimator.gauge

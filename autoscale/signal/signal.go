@@ -69,13 +69,11 @@ type Store struct {
 // source is what one source has spoken of.
 type source struct {
 	mu sync.Mutex
-	// reports counts a proxy's reports; served holds the last one that named each revision.
+	// reports counts the reports of a source that names all it speaks of in each; named holds the last one that named each revision.
 	reports uint64
-	served  map[Revision]uint64
+	named   map[Revision]uint64
 	// held is what a hold has waiting.
-	held map[Revision]int
-	// waits are the revisions that events wait for.
-	waits map[Revision]bool
+	held  map[Revision]int
 	spoke time.Time
 }
 
@@ -104,16 +102,21 @@ func (s *Store) Report(name string, at time.Time, samples []Sample) {
 	src.spoke = at
 	src.reports++
 	for _, sample := range samples {
-		src.served[sample.Revision] = src.reports
+		src.named[sample.Revision] = src.reports
 		s.update(sample.Revision, at, func(series *series) { series.report(name, at, sample, s.ttl) })
 	}
-	for revision, report := range src.served {
+	s.endUnnamed(name, src, at)
+	s.sweep(at)
+}
+
+// endUnnamed ends what a source spoke of before and has not named in its last report. src.mu is held.
+func (s *Store) endUnnamed(name string, src *source, at time.Time) {
+	for revision, report := range src.named {
 		if report != src.reports {
 			s.end(name, revision, at)
-			delete(src.served, revision)
+			delete(src.named, revision)
 		}
 	}
-	s.sweep(at)
 }
 
 // Held takes the number of requests that a hold has waiting for a revision now. It is repeated at least every half TTL while
@@ -137,22 +140,18 @@ func (s *Store) Held(hold string, at time.Time, revision Revision, n int) {
 
 // Backlogs takes what a broker has waiting for revisions now, all of it: what it does not name has nothing. It is repeated at least every half
 // TTL while there is any.
-func (s *Store) Backlogs(broker string, at time.Time, backlogs map[Revision]decide.Backlog) {
+func (s *Store) Backlogs(name string, at time.Time, backlogs map[Revision]decide.Backlog) {
 	at = s.timeline(at)
-	src := s.source(broker)
+	src := s.source(name)
 	src.mu.Lock()
 	defer src.mu.Unlock()
 	src.spoke = at
+	src.reports++
 	for revision, b := range backlogs {
-		src.waits[revision] = true
-		s.update(revision, at, func(series *series) { series.setBacklog(broker, at, b, s.ttl) })
+		src.named[revision] = src.reports
+		s.update(revision, at, func(series *series) { series.setBacklog(name, at, b, s.ttl) })
 	}
-	for revision := range src.waits {
-		if _, still := backlogs[revision]; !still {
-			s.end(broker, revision, at)
-			delete(src.waits, revision)
-		}
-	}
+	s.endUnnamed(name, src, at)
 }
 
 // Touch repeats all that a hold has said last.
@@ -179,13 +178,10 @@ func (s *Store) Drop(name string, at time.Time) {
 	}
 	src.mu.Lock()
 	defer src.mu.Unlock()
-	for revision := range src.served {
+	for revision := range src.named {
 		s.end(name, revision, at)
 	}
 	for revision := range src.held {
-		s.end(name, revision, at)
-	}
-	for revision := range src.waits {
 		s.end(name, revision, at)
 	}
 }
@@ -257,7 +253,7 @@ func (s *Store) source(name string) *source {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if src = s.sources[name]; src == nil {
-		src = &source{served: map[Revision]uint64{}, held: map[Revision]int{}, waits: map[Revision]bool{}}
+		src = &source{named: map[Revision]uint64{}, held: map[Revision]int{}}
 		s.sources[name] = src
 	}
 	return src
