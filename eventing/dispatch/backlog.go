@@ -2,7 +2,6 @@ package dispatch
 
 import (
 	"sync"
-	"time"
 
 	"ebb.dev/ebb/eventing/model"
 )
@@ -97,13 +96,4 @@ func (r *reader) backlog() model.Backlog {
 		b.AtOnce, b.Due, b.PerSecond = max(r.busy, 1), 0, min(b.PerSecond, most)
 	}
 	return b
-}
-
-// perSecond is how many deliveries a second so many at once make, and no more than are needed.
-func (t *turns) perSecond(now time.Time, atOnce int, needed float64) float64 {
-	each, known := t.base.at(now)
-	if !known {
-		each = drainIn
-	}
-	return min(needed, float64(atOnce)/each.Seconds())
 }

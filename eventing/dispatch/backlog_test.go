@@ -61,42 +61,36 @@ func TestABacklogTellsAtOnceHowManyDeliveriesAreGoingToOverlap(t *testing.T) {
 }
 
 func TestABacklogInOrderIsOfNoUseToMoreReplicasThanDeliveriesOverlap(t *testing.T) {
-	c := clocktesting.NewFakeClock(epoch)
-	m := newMemory(c.Now, broker)
-	s, letGo := hangs(t)
-	reader := trigger("ordered", s.URL)
-	reader.Ordered = true
-	r := run(t, Options{Log: m, Clock: c}, reader)
-	for _, id := range numbered(1, 40) {
-		if _, err := m.Append(t.Context(), broker, newEvent(id, "partitionkey", id[len(id)-1:])); err != nil {
-			t.Fatal(err)
-		}
+	for name, c := range map[string]struct {
+		keyed, plain    int // events of ten partition keys, and of none, which make one lane more
+		waiting, atOnce int
+	}{
+		"eleven lanes": {keyed: 40, plain: 20, waiting: 50, atOnce: 10},
+		"one lane":     {plain: 40, waiting: 39, atOnce: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			clock := clocktesting.NewFakeClock(epoch)
+			m := newMemory(clock.Now, broker)
+			s, letGo := hangs(t)
+			reader := trigger("ordered", s.URL)
+			reader.Ordered = true
+			r := run(t, Options{Log: m, Clock: clock}, reader)
+			for _, id := range numbered(1, c.keyed) {
+				if _, err := m.Append(t.Context(), broker, newEvent(id, "partitionkey", id[len(id)-1:])); err != nil {
+					t.Fatal(err)
+				}
+			}
+			all := c.keyed + c.plain
+			publish(t, m, numbered(c.keyed+1, all)...)
+			eventually(t, "all are open", func() bool { return r.look(reader.ID).Open == all && r.look(reader.ID).InFlight == c.atOnce })
+			want := model.Backlog{URL: s.URL, Waiting: c.waiting, AtOnce: c.atOnce}
+			if got := r.Backlogs(); len(got) != 1 || got[0] != want {
+				t.Errorf("%+v, want %+v", got, want)
+			}
+			letGo()
+			s.waitFor(t, all)
+		})
 	}
-	publish(t, m, numbered(41, 60)...) // these make one lane more
-	eventually(t, "all are open", func() bool { return r.look(reader.ID).Open == 60 && r.look(reader.ID).InFlight == 10 })
-	want := model.Backlog{URL: s.URL, Waiting: 50, AtOnce: 10}
-	if all := r.Backlogs(); len(all) != 1 || all[0] != want {
-		t.Errorf("%+v, want %+v", all, want)
-	}
-	letGo()
-	s.waitFor(t, 60)
-}
-
-func TestABacklogOfOneLaneIsForOneReplica(t *testing.T) {
-	c := clocktesting.NewFakeClock(epoch)
-	m := newMemory(c.Now, broker)
-	s, letGo := hangs(t)
-	reader := trigger("lane", s.URL)
-	reader.Ordered = true
-	r := run(t, Options{Log: m, Clock: c}, reader)
-	publish(t, m, numbered(1, 40)...)
-	eventually(t, "all are open", func() bool { return r.look(reader.ID).Open == 40 && r.look(reader.ID).InFlight == 1 })
-	want := model.Backlog{URL: s.URL, Waiting: 39, AtOnce: 1}
-	if all := r.Backlogs(); len(all) != 1 || all[0] != want {
-		t.Errorf("%+v, want %+v", all, want)
-	}
-	letGo()
-	s.waitFor(t, 40)
 }
 
 // An event that failed and waits for its next attempt asks for no replica meanwhile.

@@ -23,8 +23,8 @@ const (
 // While the subscriber keeps pace it is one: events do not overtake each other. Order is not promised by it; a subscriber that sees one event
 // after the other without having asked for that is what it is for. Once events have been waiting for some time deliveries overlap, and there
 // are more of them as long as that does not help, until they keep up with what comes and it would take drainIn to deliver what waits: by Little's
-// law that many a second times how long the subscriber takes for one. So a backlog becomes requests, at the gateway or at the replicas' proxies, which the autoscaler scales by.
-// A subscriber that says it has too much gets half. A pause begins anew. The zero value takes turns.
+// law that many a second times how long the subscriber takes for one. So a backlog becomes requests, at the gateway or at the replicas' proxies,
+// which the autoscaler scales by. A subscriber that says it has too much gets half. A pause begins anew. The zero value takes turns.
 type turns struct {
 	overlap bool
 	slots   int
@@ -95,6 +95,15 @@ func (t *turns) wanted(now time.Time, has load) int {
 		return has.waiting
 	}
 	return int(math.Ceil(has.perSecond() * each.Seconds()))
+}
+
+// perSecond is how many deliveries a second so many at once make, and no more than are needed.
+func (t *turns) perSecond(now time.Time, atOnce int, needed float64) float64 {
+	each, known := t.base.at(now)
+	if !known {
+		each = drainIn
+	}
+	return min(needed, float64(atOnce)/each.Seconds())
 }
 
 // drained says that nothing waits behind what is under way; idle that nothing is under way either.

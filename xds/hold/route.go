@@ -67,10 +67,7 @@ func preferenceFits(wanted model.Preference, header func(string) string) bool {
 
 // Pick chooses a split by weight; dice is in [0, 1).
 func Pick(route model.Route, dice float64) (Choice, bool) {
-	var total uint32
-	for _, split := range route.Splits {
-		total += split.Weight
-	}
+	total := route.Weight()
 	if total == 0 {
 		return Choice{}, false
 	}

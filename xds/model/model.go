@@ -48,6 +48,14 @@ type Route struct {
 	Splits []Split
 }
 
+// Weight is that of all its splits.
+func (r Route) Weight() (total uint32) {
+	for _, split := range r.Splits {
+		total += split.Weight
+	}
+	return total
+}
+
 // Header is a request header and its exact value.
 type Header struct{ Name, Value string }
 

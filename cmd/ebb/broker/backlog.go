@@ -1,10 +1,13 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -99,11 +102,11 @@ func (p *process) stream(ctx context.Context, client agentpb.AutoscalerClient) e
 		}
 		report := &agentpb.BacklogReport{Backlogs: hostsOf(p.backlogs())}
 		waits := len(report.GetBacklogs()) > 0
+		pause := backlogIdle
 		if waits {
-			look.Reset(backlogEvery)
-		} else {
-			look.Reset(backlogIdle)
+			pause = backlogEvery
 		}
+		look.Reset(pause)
 		if !waits && !spoken {
 			continue
 		}
@@ -122,20 +125,26 @@ func (p *process) backlogs() []model.Backlog {
 			return "http://" + key.Name + "." + key.Namespace + ".svc." + p.ClusterDomain
 		})...)
 	}
-	return model.SumBacklogs(all)
+	return all
 }
 
-// hostsOf is what the control plane is told: it knows hosts, not URLs. What lies outside the cluster is none of its business.
+// hostsOf is what the control plane is told: it knows hosts, not URLs. What waits for the same host is added up.
 func hostsOf(all []model.Backlog) []*agentpb.Backlog {
-	var out []*agentpb.Backlog
+	hosts := map[string]*agentpb.Backlog{}
 	for _, b := range all {
 		u, err := url.Parse(b.URL)
-		if err != nil || u.Hostname() == "" {
+		if err != nil || u.Hostname() == "" || b.Waiting == 0 {
 			continue
 		}
-		out = append(out, &agentpb.Backlog{
-			Host: strings.ToLower(u.Hostname()), Waiting: float64(b.Waiting), AtOnce: float64(b.AtOnce), Due: float64(b.Due), PerSecond: b.PerSecond,
-		})
+		name := strings.ToLower(u.Hostname())
+		if hosts[name] == nil {
+			hosts[name] = &agentpb.Backlog{Host: name}
+		}
+		h := hosts[name]
+		h.Waiting += float64(b.Waiting)
+		h.AtOnce += float64(b.AtOnce)
+		h.Due += float64(b.Due)
+		h.PerSecond += b.PerSecond
 	}
-	return out
+	return slices.SortedFunc(maps.Values(hosts), func(a, b *agentpb.Backlog) int { return cmp.Compare(a.GetHost(), b.GetHost()) })
 }

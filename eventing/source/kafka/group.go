@@ -51,9 +51,7 @@ type group struct {
 	log      *slog.Logger
 	cancel   context.CancelFunc
 	work     sync.WaitGroup
-	// running is how many members there are.
-	running int
-	members []*member
+	members  []*member
 
 	mu  sync.Mutex
 	err error
@@ -69,8 +67,7 @@ func start(ctx context.Context, job Job, d *delivery, log *slog.Logger) (*group,
 	working, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	g.cancel = cancel
 	// More members than partitions would have nothing to do.
-	g.running = min(job.Consumers, partitions)
-	for range g.running {
+	for range min(job.Consumers, partitions) {
 		m, err := g.join(working)
 		if err != nil {
 			g.stop()

@@ -61,7 +61,7 @@ func (r *Runner) Set(ctx context.Context, job Job) (State, error) {
 		return State{}, context.Canceled
 	}
 	if s.run != nil && reflect.DeepEqual(s.job, job) {
-		return State{Consumers: s.run.running, Err: s.run.Err()}, nil
+		return State{Consumers: len(s.run.members), Err: s.run.Err()}, nil
 	}
 	s.stop()
 	ctx, cancel := context.WithTimeout(ctx, startWithin)
@@ -72,7 +72,7 @@ func (r *Runner) Set(ctx context.Context, job Job) (State, error) {
 		return State{}, err
 	}
 	s.job, s.run = job, run
-	return State{Consumers: run.running}, nil
+	return State{Consumers: len(run.members)}, nil
 }
 
 func (r *Runner) source(id string) *source {
