@@ -57,17 +57,14 @@ func share(view store.View, waiting []*agentpb.Backlog) map[scale.Revision]decid
 		if !ok {
 			continue
 		}
-		var total uint32
-		for _, split := range route.Splits {
-			total += split.Weight
-		}
+		total := float64(route.Weight())
 		whole := decide.Backlog{Waiting: w.GetWaiting(), AtOnce: w.GetAtOnce(), Due: w.GetDue(), PerSecond: w.GetPerSecond()}
 		for _, split := range route.Splits {
 			if split.Weight == 0 || split.Revision.IsZero() {
 				continue
 			}
 			key := revisionOf(split.Revision)
-			out[key] = out[key].Plus(whole.Share(float64(split.Weight) / float64(total)))
+			out[key] = out[key].Plus(whole.Share(float64(split.Weight) / total))
 		}
 	}
 	return out

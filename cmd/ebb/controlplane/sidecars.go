@@ -68,7 +68,7 @@ func (c *controlPlane) podDeleted(ctx context.Context, pod model.Key) bool {
 const trustName = "ebb-trust"
 
 // agentNamespaces are those of the agents that are no sidecars: gateways and nodes, and the event broker.
-var agentNamespaces = []string{"ebb-system", "knative-eventing"}
+var agentNamespaces = []string{identity.DefaultAccounts().Gateway.Namespace, identity.DefaultAccounts().Broker.Namespace}
 
 // trustAgain is how often a namespace's roots are looked at without a reason: somebody may have removed them.
 const trustAgain = 10 * time.Minute
