@@ -2,7 +2,6 @@ package xds_test
 
 import (
 	"context"
-	"encoding/pem"
 	"fmt"
 	"io"
 	"log/slog"
@@ -18,6 +17,7 @@ import (
 
 	"ebb.dev/ebb/deploy/envoy/bootstrap"
 	"ebb.dev/ebb/test/freeport"
+	"ebb.dev/ebb/test/mesh"
 	"ebb.dev/ebb/xds"
 	"ebb.dev/ebb/xds/agent"
 	"ebb.dev/ebb/xds/agent/agentpb"
@@ -44,25 +44,11 @@ func envoyBinary(t testing.TB) string {
 	return path
 }
 
-// memory keeps the CA of a test.
-type memory struct{ data []byte }
-
-func (m *memory) Load(context.Context) ([]byte, error)      { return m.data, nil }
-func (m *memory) Save(_ context.Context, data []byte) error { m.data = data; return nil }
-
-// reviewer believes the tokens "gateway", "node" and "pod".
-type reviewer struct{}
-
-func (reviewer) Review(_ context.Context, token, _ string) (identity.Claims, error) {
-	switch token {
-	case "gateway":
-		return identity.Claims{Account: identity.DefaultAccounts().Gateway}, nil
-	case "node":
-		return identity.Claims{Account: identity.DefaultAccounts().Node, Node: "n1"}, nil
-	case "pod":
-		return identity.Claims{Account: model.Key{Namespace: "default", Name: "default"}, Pod: sidecarPod}, nil
-	}
-	return identity.Claims{}, fmt.Errorf("unknown token")
+// tokens are those of a gateway, a node and a pod.
+var tokens = mesh.Tokens{
+	"gateway": {Account: identity.DefaultAccounts().Gateway},
+	"node":    {Account: identity.DefaultAccounts().Node, Node: "n1"},
+	"pod":     {Account: model.Key{Namespace: "default", Name: "default"}, Pod: sidecarPod},
 }
 
 // scaler records demand and calls wake when a revision is asked for.
@@ -102,7 +88,7 @@ type bed struct {
 	dir     string
 	plane   *xds.Plane
 	scaler  *scaler
-	ca      *memory
+	ca      *mesh.Memory
 	address string
 	stop    context.CancelFunc
 	done    chan struct{}
@@ -122,7 +108,7 @@ func newBed(t testing.TB, settings hold.Settings, prepare ...func(*store.Tx)) *b
 		level = slog.LevelInfo
 	}
 	b := &bed{
-		t: t, dir: t.TempDir(), ca: &memory{},
+		t: t, dir: t.TempDir(), ca: &mesh.Memory{},
 		scaler:  &scaler{held: map[model.Key]int{}, most: map[model.Key]int{}, seen: make(chan []server.Sample, 1)},
 		address: freeport.Address(freeport.Must(t)),
 		log:     slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})),
@@ -145,13 +131,9 @@ func (b *bed) start(port uint32, settings hold.Settings, prepare ...func(*store.
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	roots, _ := ca.Roots()
-	trust := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: roots[0].Raw})
-	if err := os.WriteFile(filepath.Join(b.dir, "trust.pem"), trust, 0o600); err != nil {
-		b.t.Fatal(err)
-	}
+	mesh.WriteRoots(b.t, ca, filepath.Join(b.dir, "trust.pem"))
 	b.plane = xds.New(ctx, xds.Options{
-		TrustDomain: trustDomain, CA: ca, Reviewer: reviewer{}, Accounts: identity.DefaultAccounts(),
+		TrustDomain: trustDomain, CA: ca, Reviewer: tokens, Accounts: identity.DefaultAccounts(),
 		Listeners:  []envoy.GatewayListener{{Config: model.External, Addresses: []model.Address{{Host: "127.0.0.1", Port: port}}}},
 		Autoscaler: b.scaler, Hold: settings, Node: nodeService{}, Log: b.log,
 	})
@@ -186,21 +168,10 @@ func (b *bed) proxy(binary string, kind bootstrap.Kind, id, token, name string) 
 		}
 		return path
 	}
-	a, err := agent.New(agent.Options{
-		ControlPlane: b.address, TrustDomain: trustDomain, TrustFile: filepath.Join(b.dir, "trust.pem"),
-		Token: agent.TokenFile(write("token", []byte(token))), Name: name, Socket: filepath.Join(dir, "sds.sock"), Log: b.log,
-	})
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		if err := a.Run(ctx); err != nil {
-			b.t.Error(err)
-		}
-	}()
+	mesh.Agent(b.t, agent.Options{
+		ControlPlane: b.address, TrustDomain: trustDomain, TrustFile: filepath.Join(b.dir, "trust.pem"), Name: name,
+		Socket: filepath.Join(dir, "sds.sock"), Log: b.log,
+	}, token)
 	config, err := bootstrap.JSON(bootstrap.Settings{
 		Kind: kind, ProxyID: id, ControlPlane: b.address, TrustDomain: trustDomain, Feed: 20 * time.Millisecond,
 		AgentSocket: filepath.Join(dir, "sds.sock"), AdminSocket: filepath.Join(dir, "admin.sock"),
@@ -221,8 +192,6 @@ func (b *bed) proxy(binary string, kind bootstrap.Kind, id, token, name string) 
 	b.t.Cleanup(func() {
 		_ = command.Process.Kill()
 		_ = command.Wait()
-		cancel()
-		<-ended
 		logs.Close()
 		if b.t.Failed() {
 			tail, _ := os.ReadFile(logs.Name())

@@ -5,29 +5,21 @@ import (
 	"log"
 	"net/http/httptest"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/registry"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+
+	"ebb.dev/ebb/test/programs"
 )
 
 // What a cluster pulls is what was made here: ebb first, as nobody in particular, with Envoy beside it.
 func TestThePlatformImageIsPushed(t *testing.T) {
 	server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
 	defer server.Close()
-	program, err := os.Executable() // any Linux program will do
-	if err != nil {
-		t.Fatal(err)
-	}
-	envoy := filepath.Join(t.TempDir(), "envoy")
-	for _, path := range []string{envoy, filepath.Join(filepath.Dir(envoy), "ebb-sidecar")} {
-		if err := os.Symlink(program, path); err != nil {
-			t.Fatal(err)
-		}
-	}
+	envoy := programs.Envoy(t)
 	image := strings.TrimPrefix(server.URL, "http://") + "/ebb:v1"
 	cmd := newImageCommand()
 	var out strings.Builder

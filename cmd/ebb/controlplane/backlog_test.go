@@ -2,11 +2,9 @@ package controlplane
 
 import (
 	"context"
-	"encoding/pem"
-	"errors"
+	"fmt"
 	"log/slog"
 	"net"
-	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -19,6 +17,8 @@ import (
 	"ebb.dev/ebb/autoscale/scale"
 	"ebb.dev/ebb/autoscale/signal"
 	"ebb.dev/ebb/crds/autoscaling"
+	"ebb.dev/ebb/test/apiserver"
+	"ebb.dev/ebb/test/mesh"
 	"ebb.dev/ebb/xds"
 	"ebb.dev/ebb/xds/agent"
 	"ebb.dev/ebb/xds/agent/agentpb"
@@ -63,50 +63,31 @@ func TestABacklogIsSharedAsRequestsAre(t *testing.T) {
 	}
 }
 
-// memory keeps a CA for a test.
-type memory struct{ data []byte }
-
-func (m *memory) Load(context.Context) ([]byte, error)      { return m.data, nil }
-func (m *memory) Save(_ context.Context, data []byte) error { m.data = data; return nil }
-
-// accounts believes a token that is an account's name.
-type accounts map[string]model.Key
-
-func (a accounts) Review(_ context.Context, token, _ string) (identity.Claims, error) {
-	if account, ok := a[token]; ok {
-		return identity.Claims{Account: account}, nil
-	}
-	return identity.Claims{}, errors.New("unknown token")
-}
-
 // served is a control plane's port, and what its autoscaler hears.
 type served struct {
 	*testing.T
-	scaling      *scaling
-	address, dir string
+	scaling        *scaling
+	address, roots string
 }
 
 func serveBacklogs(t *testing.T) *served {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	log := slog.New(slog.DiscardHandler)
-	ca, err := identity.OpenCA(ctx, "cluster.local", &memory{}, time.Now, log)
+	ca, err := identity.OpenCA(ctx, "cluster.local", &mesh.Memory{}, time.Now, log)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &served{T: t, dir: t.TempDir(), scaling: &scaling{signal: signal.New(time.Now(), 0), now: time.Now}}
+	s := &served{T: t, roots: filepath.Join(t.TempDir(), "roots.pem"), scaling: &scaling{signal: signal.New(time.Now(), 0), now: time.Now}}
 	s.scaling.engine = scale.New(scale.Config{Demand: s.scaling.signal, Autoscaler: autoscaling.DefaultConfig(), Logger: log})
 	known := identity.DefaultAccounts()
 	plane := xds.New(ctx, xds.Options{
-		TrustDomain: "cluster.local", CA: ca, Accounts: known, Reviewer: accounts{"broker": known.Broker, "gateway": known.Gateway},
+		TrustDomain: "cluster.local", CA: ca, Accounts: known, Reviewer: mesh.Tokens{"broker": {Account: known.Broker}, "gateway": {Account: known.Gateway}},
 		Autoscaler: s.scaling, Hold: hold.DefaultSettings(), Node: &node{}, Log: log,
 		Backlogs: &backlogs{trustDomain: "cluster.local", scaling: s.scaling},
 	})
 	s.scaling.store = routed(model.Split{Revision: named("v1"), Weight: 100})
-	roots, _ := ca.Roots()
-	if err := os.WriteFile(s.path("roots.pem"), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: roots[0].Raw}), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	mesh.WriteRoots(t, ca, s.roots)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -123,30 +104,12 @@ func serveBacklogs(t *testing.T) *served {
 	return s
 }
 
-func (s *served) path(name string) string { return filepath.Join(s.dir, name) }
-
 // open opens the stream as the bearer of a token.
 func (s *served) open(ctx context.Context, token string) agentpb.Autoscaler_BacklogsClient {
 	s.Helper()
-	if err := os.WriteFile(s.path(token), []byte(token), 0o600); err != nil {
-		s.Fatal(err)
-	}
-	a, err := agent.New(agent.Options{
-		ControlPlane: s.address, TrustDomain: "cluster.local", TrustFile: s.path("roots.pem"), Token: agent.TokenFile(s.path(token)), Name: "main",
-		Log: slog.New(slog.DiscardHandler),
-	})
-	if err != nil {
-		s.Fatal(err)
-	}
-	running, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- a.Run(running) }()
-	s.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			s.Error(err)
-		}
-	})
+	a := mesh.Agent(s, agent.Options{
+		ControlPlane: s.address, TrustDomain: "cluster.local", TrustFile: s.roots, Name: "main", Log: slog.New(slog.DiscardHandler),
+	}, token)
 	<-a.Ready()
 	stream, err := agentpb.NewAutoscalerClient(a.Conn()).Backlogs(ctx)
 	if err != nil {
@@ -158,17 +121,10 @@ func (s *served) open(ctx context.Context, token string) agentpb.Autoscaler_Back
 // hears waits until so many events wait for the revision, as far as the autoscaler knows.
 func (s *served) hears(waiting float64) {
 	s.Helper()
-	deadline := time.Now().Add(10 * time.Second)
-	for {
-		got := s.scaling.signal.Window(revisionOf(named("v1")), signal.Spec{Stable: time.Minute, Panic: 6 * time.Second}, time.Now()).Backlog.Waiting
-		if got == waiting {
-			return
-		}
-		if time.Now().After(deadline) {
-			s.Fatalf("%v events wait, want %v", got, waiting)
-		}
-		time.Sleep(time.Millisecond)
-	}
+	apiserver.Eventually(s, fmt.Sprintf("%v events wait", waiting), func(context.Context) bool {
+		spec := signal.Spec{Stable: time.Minute, Panic: 6 * time.Second}
+		return s.scaling.signal.Window(revisionOf(named("v1")), spec, time.Now()).Backlog.Waiting == waiting
+	})
 }
 
 func TestTheAutoscalerHearsABrokerUntilItLeaves(t *testing.T) {

@@ -2,7 +2,6 @@ package controlplane
 
 import (
 	"net"
-	"os"
 	"path/filepath"
 	"testing"
 
@@ -15,6 +14,7 @@ import (
 	"ebb.dev/ebb/serving"
 	"ebb.dev/ebb/serving/goldentest"
 	"ebb.dev/ebb/serving/workload"
+	"ebb.dev/ebb/test/programs"
 )
 
 // A case is a revision, where replicas' proxies are by default and what its namespace says; the golden is its pods.
@@ -69,16 +69,7 @@ func TestTheImageOfSidecars(t *testing.T) {
 
 // Outside of a cluster the image is made of what runs, once.
 func TestALocalImageIsMadeWhenItIsNeeded(t *testing.T) {
-	program, err := os.Executable() // any Linux program will do
-	if err != nil {
-		t.Fatal(err)
-	}
-	envoy := filepath.Join(t.TempDir(), "envoy")
-	for _, path := range []string{envoy, filepath.Join(filepath.Dir(envoy), "ebb-sidecar")} {
-		if err := os.Symlink(program, path); err != nil {
-			t.Fatal(err)
-		}
-	}
+	envoy := programs.Envoy(t)
 	t.Setenv(podName, "")
 	dir := t.TempDir()
 	store, err := image.Open(dir)
