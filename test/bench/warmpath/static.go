@@ -103,14 +103,11 @@ func (s static) start(ctx context.Context, binary, dir string) (*envoy, error) {
 	return e, nil
 }
 
-// startInPod runs it as the sidecar of a pod like a revision's: what a sidecar has to bear there, the other one has too.
-func (s static) startInPod(ctx context.Context, bed *testbed.Bed, revision string) (*envoy, error) {
+// startInPod runs it as the sidecar of a pod like a revision's: what a sidecar has to bear there, the other one has too. Its process is the one
+// that was not among those before.
+func (s static) startInPod(ctx context.Context, bed *testbed.Bed, revision string, before []int) (*envoy, error) {
 	s.Listen = "0.0.0.0"
 	config, err := s.config()
-	if err != nil {
-		return nil, err
-	}
-	before, err := sidecarEnvoys()
 	if err != nil {
 		return nil, err
 	}

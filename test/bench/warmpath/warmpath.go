@@ -131,7 +131,7 @@ func Measure(ctx context.Context, bed *testbed.Bed, o Options) (r Result, err er
 			return r, err
 		}
 	}
-	statics, err := startStatics(ctx, bed, o, dir, app, revision)
+	statics, err := startStatics(ctx, bed, o, dir, app, revision, sidecars)
 	defer func() {
 		for _, e := range statics {
 			e.stop()
@@ -178,8 +178,8 @@ func podAddress(ctx context.Context, bed *testbed.Bed, revision string) (string,
 const appPort = 8080
 
 // startStatics starts the single one, a sidecar and a gateway before it, in that order. Where Ebb's sidecar is in its pod, so is the other, in
-// one of its own.
-func startStatics(ctx context.Context, bed *testbed.Bed, o Options, dir, app, revision string) (out []*envoy, err error) {
+// one of its own; sidecars are the processes of those that were there before.
+func startStatics(ctx context.Context, bed *testbed.Bed, o Options, dir, app, revision string, sidecars []int) (out []*envoy, err error) {
 	const gatewayID, sidecarID = "spiffe://bench/gateway", "spiffe://bench/sidecar"
 	roots, err := identities(dir, map[string]string{"gateway": gatewayID, "sidecar": sidecarID})
 	if err != nil {
@@ -207,7 +207,7 @@ func startStatics(ctx context.Context, bed *testbed.Bed, o Options, dir, app, re
 	var inner *envoy
 	if bed.ReplicaProxy == inPods {
 		sidecar.Host, sidecar.Port = "127.0.0.1", networking.ReplicaHTTPSPort
-		inner, err = run(sidecar.startInPod(ctx, bed, revision))
+		inner, err = run(sidecar.startInPod(ctx, bed, revision, sidecars))
 	} else {
 		inner, err = run(sidecar.start(ctx, o.Envoy, dir))
 	}
