@@ -168,7 +168,7 @@ func TestAsyncAlwaysIsCancelledRetriedAndBypassed(t *testing.T) {
 		t.Errorf("another request with the key: %d", other.code)
 	}
 	at := url + long.header.Get("Location")
-	eventually(t, 60*time.Second, "the call is under way", func() error {
+	eventually(t, 20*time.Second, "the call is under way", func() error {
 		if o := asked(t, http.MethodGet, at, "").outcome(t); o.State != "running" {
 			return fmt.Errorf("%+v", o)
 		}

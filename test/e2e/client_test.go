@@ -68,7 +68,7 @@ func expect(t *testing.T, address, want string) answer {
 // becomes asks until the answer contains want.
 func becomes(t *testing.T, address string, code int, want string) {
 	t.Helper()
-	eventually(t, 60*time.Second, "GET "+address, func() error {
+	eventually(t, 30*time.Second, "GET "+address, func() error {
 		got, err := get(t.Context(), address)
 		if err != nil {
 			return err

@@ -48,7 +48,7 @@ func TestLoadMakesMoreReplicasAndTheirEndLosesNothing(t *testing.T) {
 			}
 		})
 	}
-	eventually(t, 60*time.Second, "4 replicas", func() error {
+	eventually(t, 30*time.Second, "4 replicas", func() error {
 		if n := len(s.replicas("a")); n != 4 {
 			return fmt.Errorf("%d", n)
 		}

@@ -76,7 +76,7 @@ func TestGuideEventsArriveInOrderOnceEach(t *testing.T) {
 			t.Fatalf("event other-%s: %d", id, code)
 		}
 	}
-	eventually(t, 60*time.Second, "all events that match, and no other", func() error {
+	eventually(t, 20*time.Second, "all events that match, and no other", func() error {
 		if got := s.shown(); !slices.Equal(got, want) {
 			return fmt.Errorf("shown: %v", got)
 		}
@@ -163,7 +163,7 @@ spec:
 			t.Fatal(code)
 		}
 	}
-	eventually(t, 60*time.Second, "five letters", func() error {
+	eventually(t, 20*time.Second, "five letters", func() error {
 		if got := s.shown(); !slices.Equal(got, []string{"l-0", "l-1", "l-2", "l-3", "l-4"}) {
 			return fmt.Errorf("%v", got)
 		}
@@ -184,7 +184,7 @@ spec:
   broker: b
   subscriber: {ref: {apiVersion: v1, kind: Service, name: nobody}}
 `)
-	eventually(t, 60*time.Second, "the reason", func() error {
+	eventually(t, 20*time.Second, "the reason", func() error {
 		out := s.must("get", "trigger", "lost", "-o", "jsonpath={.status.conditions[?(@.type=='SubscriberResolved')].message}")
 		if !strings.Contains(out, "nobody does not exist") {
 			return fmt.Errorf("%q", out)

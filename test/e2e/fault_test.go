@@ -56,7 +56,7 @@ func (p *platform) struck(t *testing.T, name string) time.Time {
 		})
 	}
 	kill(t, before.PID)
-	eventually(t, 60*time.Second, name+" is noticed to be gone", func() error {
+	eventually(t, 10*time.Second, name+" is noticed to be gone", func() error {
 		now, err := p.component(name)
 		if err == nil && now.PID == before.PID && now.State == "ready" {
 			return fmt.Errorf("%+v", now)
@@ -104,7 +104,7 @@ func envoysOf(t *testing.T, agent int) []int {
 func (s *space) steady(rate int) *load {
 	s.t.Helper()
 	s.serve(app{name: "a", annotations: map[string]string{"autoscaling.knative.dev/min-scale": "2"}})
-	eventually(s.t, 60*time.Second, "two replicas", func() error {
+	eventually(s.t, 30*time.Second, "two replicas", func() error {
 		if got := s.path("deployment/a-00001-deployment", "{.status.readyReplicas}"); got != "2" {
 			return fmt.Errorf("%s are ready", got)
 		}

@@ -41,7 +41,7 @@ func (s *space) puts(kind, id, text string) {
 func (s *space) printed(want ...string) {
 	s.t.Helper()
 	slices.Sort(want)
-	eventually(s.t, 60*time.Second, "event-display to print "+strings.Join(want, ", "), func() error {
+	eventually(s.t, 20*time.Second, "event-display to print "+strings.Join(want, ", "), func() error {
 		got := s.shown()
 		if slices.Sort(got); !slices.Equal(got, want) {
 			return fmt.Errorf("it has %v", got)
@@ -76,7 +76,7 @@ spec:
 		t.Errorf("status %q", got)
 	}
 	s.says(20*time.Second, "type: dev.knative.sources.ping", "source: /apis/v1/namespaces/"+s.name+"/pingsources/ping", `"beat": "here"`, "stage: test")
-	eventually(t, 60*time.Second, "three beats, each once", func() error {
+	eventually(t, 15*time.Second, "three beats, each once", func() error {
 		got := s.shown()
 		slices.Sort(got)
 		if once := slices.Compact(slices.Clone(got)); len(once) < 3 || len(once) != len(got) {
@@ -169,7 +169,7 @@ spec: {stream: {config: {replicas: 3}}}
 	if !strings.Contains(out, "http://letters-kn-jsm-channel."+s.name+".svc.cluster.local") || !strings.Contains(out, "True") {
 		t.Errorf("kubectl get:\n%s", out)
 	}
-	eventually(t, 60*time.Second, "what is not served to be said", func() error {
+	eventually(t, 10*time.Second, "what is not served to be said", func() error {
 		if got := s.path("natsjetstreamchannel/copies", `{.status.conditions[?(@.type=="JetStreamReady")].message}`); !strings.Contains(got, "spec.stream.config.replicas: 3 copies are not made") {
 			return fmt.Errorf("%q", got)
 		}
@@ -179,7 +179,7 @@ spec: {stream: {config: {replicas: 3}}}
 	s.puts("letter", "early", "a")
 	// It is too large for the channel: the Trigger gives it up, and nobody gets it.
 	s.puts("letter", "large", strings.Repeat("a", 101))
-	eventually(t, 60*time.Second, "the early one to be in the channel", func() error {
+	eventually(t, 20*time.Second, "the early one to be in the channel", func() error {
 		out, err := shared.ebb("events", "trace", "early", "--source", "/e2e", "-o", "json")
 		if err != nil || !strings.Contains(out, "letters") {
 			return fmt.Errorf("%v: %s", err, out)
@@ -196,7 +196,7 @@ spec:
 	s.puts("letter", "late", "b")
 	s.printed("early", "late")
 	s.must("delete", "channel/letters", "--timeout=30s")
-	eventually(t, 60*time.Second, "nothing to be left of it", func() error {
+	eventually(t, 20*time.Second, "nothing to be left of it", func() error {
 		if out, err := s.try("get", "natsjetstreamchannel/letters", "service/letters-kn-jsm-channel", "king/letters-kn-jsm-channel", "--ignore-not-found", "-o", "name"); err != nil || out != "" {
 			return fmt.Errorf("%v: %s", err, out)
 		}
@@ -229,7 +229,7 @@ func (s *space) channelsByDefault(kind, template string) {
 	if err := set(fmt.Sprintf("clusterDefault: {apiVersion: messaging.knative.dev/v1, kind: InMemoryChannel}\nnamespaceDefaults:\n  %s: %s\n", s.name, template)); err != nil {
 		s.t.Fatal(err)
 	}
-	eventually(s.t, 60*time.Second, "admission to know of it", func() error {
+	eventually(s.t, 10*time.Second, "admission to know of it", func() error {
 		command := s.kubectlCommand(s.t.Context(), "-n", s.name, "create", "--dry-run=server", "-f", "-", "-o", "jsonpath={.spec.channelTemplate.kind}")
 		command.Stdin = strings.NewReader("apiVersion: messaging.knative.dev/v1\nkind: Channel\nmetadata: {name: probe}\n")
 		if out, err := command.CombinedOutput(); err != nil || string(out) != kind {

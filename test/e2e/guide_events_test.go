@@ -27,7 +27,7 @@ func (s *space) took(service string) []string {
 // taken waits until each service has had the events given, and no other.
 func (s *space) taken(want map[string][]string) {
 	s.t.Helper()
-	eventually(s.t, 60*time.Second, "each service to have its events and no other", func() error {
+	eventually(s.t, 30*time.Second, "each service to have its events and no other", func() error {
 		for _, service := range slices.Sorted(maps.Keys(want)) {
 			if got := s.took(service); !slices.Equal(got, want[service]) {
 				return fmt.Errorf("%s has %v, want %v", service, got, want[service])
@@ -104,7 +104,7 @@ func TestGuideECommerceEventsReachTheirServices(t *testing.T) {
 	s.emit("payment.completed", "paid")
 	s.emit("order.status.changed", "shipped")
 	s.emit("order.cancelled", "nobody")
-	eventually(t, 60*time.Second, "every order to be paid for by the old service or the new one", func() error {
+	eventually(t, 30*time.Second, "every order to be paid for by the old service or the new one", func() error {
 		former, now := s.took("payment-processor"), s.took("payment-service")
 		for _, id := range slices.Concat(during, []string{"after"}) {
 			if !slices.Contains(former, id) && !slices.Contains(now, id) {
@@ -121,7 +121,7 @@ func TestGuideECommerceEventsReachTheirServices(t *testing.T) {
 	if got := s.took("payment-service"); !slices.Contains(got, "after") || slices.Contains(got, "paid") {
 		t.Errorf("payment-service has %v", got)
 	}
-	eventually(t, 60*time.Second, "the inventory to have every order once", func() error {
+	eventually(t, 20*time.Second, "the inventory to have every order once", func() error {
 		got := s.took("inventory-service")
 		slices.Sort(got)
 		want := slices.Concat([]string{"after", "before"}, during)

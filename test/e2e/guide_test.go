@@ -143,7 +143,7 @@ func TestGuideCanaryBeforeItsFirstRevisionSaysWhatIsMissingAndRecovers(t *testin
 	s := shared.inDefault(t)
 	canary := guideFile(t, "02-hello-canary.yaml")
 	s.apply(canary)
-	eventually(t, 60*time.Second, "the missing revision is reported", func() error {
+	eventually(t, 30*time.Second, "the missing revision is reported", func() error {
 		reason := s.path("ksvc/hello-canary", `{.status.conditions[?(@.type=="Ready")].reason}`)
 		if message := s.message("hello-canary", "Ready"); reason != "RevisionMissing" || !strings.Contains(message, "hello-canary-v1") {
 			return fmt.Errorf("%s: %s", reason, message)
@@ -230,7 +230,7 @@ func TestGuideSecureServiceIsReadyOnceItsImageIsThereAndGetsItsSecret(t *testing
 	t.Parallel()
 	s := shared.namespace(t)
 	s.apply(guideFile(t, "24-db-credentials.yaml"))
-	eventually(t, 60*time.Second, "the missing image is named", func() error {
+	eventually(t, 30*time.Second, "the missing image is named", func() error {
 		if message := s.message("secure-service", "ConfigurationsReady"); !strings.Contains(message, "my-secure-app") {
 			return fmt.Errorf("message %q", message)
 		}

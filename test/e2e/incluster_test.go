@@ -34,7 +34,7 @@ func (s *space) client() {
 func (s *space) fromAPod(url string, n, code int) {
 	s.t.Helper()
 	want := fmt.Sprintf("[%d]\t%d responses", code, n)
-	eventually(s.t, 60*time.Second, url+" from a pod", func() error {
+	eventually(s.t, 30*time.Second, url+" from a pod", func() error {
 		out, err := s.try("exec", "client", "--", "hey", "-n", strconv.Itoa(n), "-c", "1", url)
 		if err != nil || !strings.Contains(out, want) {
 			return fmt.Errorf("%w: %s", err, out)

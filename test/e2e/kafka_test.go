@@ -97,7 +97,7 @@ func TestGuideProductionBrokerKeepsItsEventsInKafka(t *testing.T) {
 	manifest := guideFile(t, "21-production-broker.yaml")
 	t.Cleanup(func() { s.try("delete", "trigger,broker", "--all", "--timeout=30s") })
 	s.apply(manifest)
-	eventually(t, 60*time.Second, "what is missing to be named", func() error {
+	eventually(t, 20*time.Second, "what is missing to be named", func() error {
 		said := s.path("broker/production-broker", `{.status.conditions[?(@.type=="ConfigParsed")].message}`)
 		if !strings.Contains(said, "ConfigMap knative-eventing/kafka-broker-config: bootstrap.servers is missing") {
 			return fmt.Errorf("%q", said)
@@ -128,7 +128,7 @@ func TestGuideProductionBrokerKeepsItsEventsInKafka(t *testing.T) {
 		}
 		want = append(want, id)
 	}
-	eventually(t, 60*time.Second, "the important events, and no other", func() error {
+	eventually(t, 30*time.Second, "the important events, and no other", func() error {
 		got := s.processed()
 		slices.Sort(got)
 		if !slices.Equal(got, want) {
@@ -136,7 +136,7 @@ func TestGuideProductionBrokerKeepsItsEventsInKafka(t *testing.T) {
 		}
 		return nil
 	})
-	eventually(t, 60*time.Second, "the consumer group to be through", func() error {
+	eventually(t, 20*time.Second, "the consumer group to be through", func() error {
 		if n := lag(t, client, "knative-trigger-default-reliable-trigger"); n != 0 {
 			return fmt.Errorf("a lag of %d", n)
 		}
@@ -177,7 +177,7 @@ spec:
 `)
 	t.Cleanup(func() { s.try("delete", "trigger,broker", "--all", "--timeout=30s") })
 	s.must("wait", "broker/orders", "--for=condition=Ready", "--timeout=60s")
-	eventually(t, 60*time.Second, "the Trigger to read", func() error {
+	eventually(t, 20*time.Second, "the Trigger to read", func() error {
 		if got := s.path("trigger/shown", `{.status.conditions[?(@.type=="SubscriptionReady")].status}`); got != "True" {
 			return fmt.Errorf("%q", got)
 		}
@@ -233,7 +233,7 @@ spec:
 		return nil
 	})
 	drained := time.Since(appeared)
-	eventually(t, 60*time.Second, "the consumer group to be through", func() error {
+	eventually(t, 20*time.Second, "the consumer group to be through", func() error {
 		if n := lag(t, client, group); n != 0 {
 			return fmt.Errorf("a lag of %d", n)
 		}
@@ -376,7 +376,7 @@ spec:
 		t.Errorf("topics %v", names)
 	}
 	s.must("delete", "subscription/letters", "kafkachannel/letters", "--timeout=30s")
-	eventually(t, 60*time.Second, "the channel's topic to go with it", func() error {
+	eventually(t, 20*time.Second, "the channel's topic to go with it", func() error {
 		if names := topics(t, client); slices.Contains(names, "knative-messaging-kafka."+s.name+".letters") {
 			return errors.New("it is there")
 		}

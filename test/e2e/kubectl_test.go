@@ -62,7 +62,7 @@ func (f *following) shows(t *testing.T, pattern string) []string {
 	t.Helper()
 	expression := regexp.MustCompile(pattern)
 	var found []string
-	eventually(t, 60*time.Second, "a line like "+pattern, func() error {
+	eventually(t, 30*time.Second, "a line like "+pattern, func() error {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		for _, line := range f.lines {

@@ -69,14 +69,14 @@ spec:
 	group.Wait()
 
 	s.must("patch", "requestreply", "ask", "--type=merge", "-p", `{"spec": {"timeout": "PT1S"}}`)
-	eventually(t, 60*time.Second, "the new timeout to count", func() error {
+	eventually(t, 20*time.Second, "the new timeout to count", func() error {
 		if got := ask("other", fmt.Sprint("o", time.Now().UnixNano())); got.code != http.StatusGatewayTimeout || got.took > 5*time.Second {
 			return fmt.Errorf("%+v", got)
 		}
 		return nil
 	})
 	s.must("delete", "requestreply", "ask")
-	eventually(t, 60*time.Second, "a request to what is deleted to be refused", func() error {
+	eventually(t, 20*time.Second, "a request to what is deleted to be refused", func() error {
 		if got := ask("question", "late"); got.code != http.StatusNotFound {
 			return fmt.Errorf("%+v", got)
 		}

@@ -61,7 +61,7 @@ spec:
   resources: [{apiVersion: v1, kind: ConfigMap, selector: {matchLabels: {app: cart}}}]
   ceOverrides: {extensions: {stage: test}}
   ` + toDisplay)
-	eventually(t, 60*time.Second, "the missing permission", func() error {
+	eventually(t, 20*time.Second, "the missing permission", func() error {
 		message := s.path("apiserversource/carts", `{.status.conditions[?(@.type=="SufficientPermissions")].message}`)
 		if !strings.Contains(message, "system:serviceaccount:default:watcher cannot get, list, watch resource \"configmaps\"") {
 			return fmt.Errorf("%q", message)
@@ -210,7 +210,7 @@ spec:
   attributes: [{name: type, required: true, value: x}, {name: source, required: true, value: /x}, {name: specversion, required: true}, {name: id, required: true}]
 `)
 	s.must("wait", "broker/b", "pingsource/p", "--for=condition=Ready", "--timeout=60s")
-	eventually(t, 60*time.Second, "EventTypes of what was sent and of the source", func() error {
+	eventually(t, 30*time.Second, "EventTypes of what was sent and of the source", func() error {
 		for i := range 3 {
 			id := fmt.Sprintf("%d-%d", time.Now().UnixNano(), i)
 			if code := event(t.Context(), kept, s.brokerURL(s.name, "b"), "listed", id, "{}"); code != http.StatusAccepted {
@@ -304,7 +304,7 @@ spec: {broker: b, subscriber: {ref: {apiVersion: v1, kind: Service, name: event-
 		s.apply("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: " + name + ", labels: {app: cart}}\n")
 	}
 	cart("refused")
-	eventually(t, 60*time.Second, "the source to be refused", func() error {
+	eventually(t, 20*time.Second, "the source to be refused", func() error {
 		out, err := shared.ebb("logs", "broker")
 		for line := range strings.Lines(out) {
 			if strings.Contains(line, "event given up") && strings.Contains(line, s.name+"/changes") {

@@ -152,6 +152,7 @@ func TestClientThatLeavesCountsNoMore(t *testing.T) {
 // holds waits until so many requests are held for a revision.
 func (s *space) holds(revision string, want int) {
 	s.t.Helper()
+	// A slow machine takes as long to have ten thousand requests held.
 	eventually(s.t, 60*time.Second, fmt.Sprintf("%d are held", want), func() error {
 		if n, err := s.held(revision); err != nil || n != want {
 			return fmt.Errorf("%d, %w", n, err)
@@ -241,7 +242,7 @@ func TestHeldRequestsOfAServiceThatCannotStartAreToldWhy(t *testing.T) {
 				t.Errorf("%v, %d %v %q, want 503 and %q", err, got.code, got.header, got.body, c.want)
 			}
 			t.Logf("after %s: %s", got.took.Round(time.Millisecond), strings.TrimSpace(got.body))
-			eventually(t, 60*time.Second, "the runtime's words in the status", func() error {
+			eventually(t, 20*time.Second, "the runtime's words in the status", func() error {
 				if message := s.message(c.app.name, "ConfigurationsReady"); !strings.Contains(message, c.status) {
 					return fmt.Errorf("message %q", message)
 				}
@@ -257,7 +258,7 @@ func TestAnImageThatCannotBeHadIsNamedAndDisturbsNothingElse(t *testing.T) {
 	url := s.cold(app{name: "good"})
 	bad := app{name: "bad", image: "ebb.dev/nothing:v1", annotations: asleepAtFirst()}
 	s.apply(bad.manifest())
-	eventually(t, 60*time.Second, "the image is named", func() error {
+	eventually(t, 20*time.Second, "the image is named", func() error {
 		message := s.message("bad", "ConfigurationsReady")
 		if !strings.Contains(message, `Unable to fetch image "ebb.dev/nothing:v1"`) || !strings.Contains(message, "ebb image build") {
 			return fmt.Errorf("message %q", message)
