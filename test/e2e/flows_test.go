@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
@@ -37,10 +38,41 @@ func (s *space) puts(kind, id, text string) {
 	}
 }
 
+// keeps waits until a channel of the namespace has stored an event.
+func (s *space) keeps(channel, id string) {
+	s.t.Helper()
+	eventually(s.t, 20*time.Second, fmt.Sprintf("event %s to be in Channel %s", id, channel), func() error {
+		out, err := s.events("trace", id, "-o", "json")
+		if err != nil {
+			return fmt.Errorf("%w: %s", err, out)
+		}
+		var trace struct {
+			Stored []struct{ Kind, Name string }
+		}
+		if err := json.Unmarshal([]byte(out), &trace); err != nil {
+			return fmt.Errorf("%w: %s", err, out)
+		}
+		for _, place := range trace.Stored {
+			if place.Kind == "Channel" && place.Name == channel {
+				return nil
+			}
+		}
+		return fmt.Errorf("it is in %v", trace.Stored)
+	})
+}
+
 // printed waits until event-display has printed events with these ids, in any order, and no other.
 func (s *space) printed(want ...string) {
 	s.t.Helper()
 	slices.Sort(want)
+	s.t.Cleanup(func() {
+		if s.t.Failed() {
+			for _, id := range want {
+				out, _ := s.events("trace", id)
+				s.t.Logf("%s:\n%s", id, out)
+			}
+		}
+	})
 	eventually(s.t, 20*time.Second, "event-display to print "+strings.Join(want, ", "), func() error {
 		got := s.shown()
 		if slices.Sort(got); !slices.Equal(got, want) {
@@ -179,13 +211,7 @@ spec: {stream: {config: {replicas: 3}}}
 	s.puts("letter", "early", "a")
 	// It is too large for the channel: the Trigger gives it up, and nobody gets it.
 	s.puts("letter", "large", strings.Repeat("a", 101))
-	eventually(t, 20*time.Second, "the early one to be in the channel", func() error {
-		out, err := shared.ebb("events", "trace", "early", "--source", "/e2e", "-o", "json")
-		if err != nil || !strings.Contains(out, "letters") {
-			return fmt.Errorf("%v: %s", err, out)
-		}
-		return nil
-	})
+	s.keeps("letters", "early")
 	s.apply(`apiVersion: messaging.knative.dev/v1
 kind: Subscription
 metadata: {name: letters}
