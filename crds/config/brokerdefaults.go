@@ -74,6 +74,11 @@ func (d *BrokerDefaults) SameNamespaceOnly(namespace string) bool {
 		ptr.Deref(d.Cluster.DisallowDifferentNamespaceConfig, false)
 }
 
+// DefaultDelivery is that of Brokers where config-br-defaults says nothing.
+func DefaultDelivery() *duck.DeliverySpec {
+	return &duck.DeliverySpec{Retry: ptr.To[int32](10), BackoffPolicy: ptr.To(duck.BackoffPolicyExponential), BackoffDelay: ptr.To("PT0.2S")}
+}
+
 // ParseBrokerDefaults reads the data of config-br-defaults.
 func ParseBrokerDefaults(data map[string]string) (*BrokerDefaults, []string, error) {
 	r := readEventing(BrokerDefaultsName, data)
@@ -81,9 +86,7 @@ func ParseBrokerDefaults(data map[string]string) (*BrokerDefaults, []string, err
 		Class: eventing.MTChannelBrokerClass,
 		BrokerConfig: BrokerConfig{
 			KReference: duck.KReference{APIVersion: "v1", Kind: "ConfigMap", Name: BrokerChannelName, Namespace: eventing.SystemNamespace},
-			Delivery: &duck.DeliverySpec{
-				Retry: ptr.To[int32](10), BackoffPolicy: ptr.To(duck.BackoffPolicyExponential), BackoffDelay: ptr.To("PT0.2S"),
-			},
+			Delivery:   DefaultDelivery(),
 		},
 	}}
 	if value, ok := r.value(brokerDefaultsKey); ok && value != "" {

@@ -11,6 +11,7 @@ import (
 	"ebb.dev/ebb/eventing/dispatch/decide"
 	"ebb.dev/ebb/eventing/dispatch/position"
 	"ebb.dev/ebb/eventing/dispatch/send"
+	"ebb.dev/ebb/eventing/extension"
 	"ebb.dev/ebb/eventing/log"
 	"ebb.dev/ebb/eventing/model"
 )
@@ -18,8 +19,8 @@ import (
 const (
 	// retryLog is how long the log is left alone after it failed to read or store an event; no attempt is counted for it.
 	retryLog = time.Second
-	// retryIdentity is when an attempt is made again that the sender could not prove itself for; it is not counted either.
-	retryIdentity = time.Second
+	// sayAgain is how long one reason why events are not sent is not said again.
+	sayAgain = 10 * time.Second
 	// storeTime bounds storing an event that has to survive the end of its delivery.
 	storeTime = 5 * time.Second
 )
@@ -289,11 +290,12 @@ func (r *reader) toShelf(j *job) step {
 		return r.later(j)
 	}
 	r.count(func(s *stats) { s.end(j.item.Position, dead, ToList, r.d.Clock.Now()) })
-	r.d.Logger.Warn("event given up", "reader", j.spec.Key, "source", dead.Source(), "id", dead.ID(), "list", r.shelf())
+	r.d.Logger.Warn("event given up", "reader", j.spec.Key, "source", dead.Source(), "id", dead.ID(), "list", r.shelf(),
+		"code", dead.Extensions()[extension.ErrorCode], "answer", dead.Extensions()[extension.ErrorData])
 	return finished
 }
 
-// attempt sends an event once. It counts unless it was broken off as the reader ended, or the sender could not say who it is.
+// attempt sends an event once. It counts unless it was broken off as the reader ended, or the event is as good as not sent.
 func (r *reader) attempt(j *job, e *event.Event, to model.Destination, wantReply bool) (a send.Answer, counts bool) {
 	begun := r.d.Clock.Now()
 	span := r.span(j, e, to.URL, begun)
@@ -308,29 +310,29 @@ func (r *reader) attempt(j *job, e *event.Event, to model.Destination, wantReply
 		now := r.d.Clock.Now()
 		took := now.Sub(begun)
 		observe(&s.attempts, took)
-		if j.item.Stage == position.Subscriber && !a.Unproven {
+		if j.item.Stage == position.Subscriber && !a.Unsent {
 			r.paced(now, took, a.Status)
 		}
 	})
-	if a.Unproven {
-		r.unproven(j, a)
+	if a.Unsent {
+		r.unsent(j, a)
 	}
-	return a, !a.Unproven
+	return a, !a.Unsent
 }
 
-// unproven has an attempt made again that the sender could not say who it is for.
-func (r *reader) unproven(j *job, a send.Answer) {
+// unsent has an attempt made again that did not come to anything.
+func (r *reader) unsent(j *job, a send.Answer) {
 	now := r.d.Clock.Now()
-	j.item.Due = now.Add(retryIdentity)
+	j.item.Due = now.Add(a.Again)
 	said := false
 	r.count(func(s *stats) {
-		said = s.failure.Text == a.Text && now.Sub(s.failure.At) < 10*retryIdentity
+		said = s.failure.Text == a.Text && now.Sub(s.failure.At) < sayAgain
 		if !said {
 			s.failure = failure{At: now, Status: a.Status, Text: a.Text}
 		}
 	})
 	if !said {
-		r.d.Logger.Warn("event not sent, who sends is not known to the receiver", "reader", r.name(), "position", j.item.Position,
+		r.d.Logger.Warn("event not sent, tried again", "reader", r.name(), "position", j.item.Position,
 			"stage", j.item.Stage, "answer", a.Text)
 	}
 }

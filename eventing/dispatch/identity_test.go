@@ -26,7 +26,7 @@ type bearer struct {
 func (b *bearer) Send(_ context.Context, r send.Request) send.Answer {
 	b.as.Store(r.As)
 	if b.tried.Add(1) <= b.without {
-		return send.Answer{Err: errors.New("no token"), Text: "no answer: no token", Unproven: true}
+		return send.Answer{Err: errors.New("no token"), Text: "no answer: no token", Unsent: true, Again: time.Millisecond}
 	}
 	return send.Answer{Status: http.StatusAccepted}
 }

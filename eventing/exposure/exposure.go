@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -85,6 +86,19 @@ func Reached(route *networking.Ingress) (ready bool, why string) {
 	default:
 		return false, fmt.Sprintf("the route to it: %s %s", c.Reason, c.Message)
 	}
+}
+
+// Missing reports whether gateways may not have had a route yet at a time. A route that they refuse is not being made any more.
+func Missing(route *networking.Ingress, at time.Time) bool {
+	c := route.Status.GetCondition(networking.IngressConditionReady)
+	switch {
+	case c.IsTrue():
+		// The API keeps whole seconds.
+		return c.LastTransitionTime.Add(time.Second).After(at)
+	case c.IsFalse():
+		return false
+	}
+	return true
 }
 
 // Placeholder is the Service by which the cluster's DNS finds the gateway under another name.

@@ -3,9 +3,11 @@ package exposure
 import (
 	"slices"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"ebb.dev/ebb/crds/conditions"
 	networking "ebb.dev/ebb/crds/networking/v1alpha1"
@@ -78,5 +80,32 @@ func TestAProcessOutsideListensOnAnAddressOfEitherFamily(t *testing.T) {
 		if _, slice := BackendService(given, 8080); slice.AddressType != want.family || slice.Endpoints[0].Addresses[0] != want.address {
 			t.Errorf("%s: %+v", given, slice)
 		}
+	}
+}
+
+func TestARouteIsMissingUntilGatewaysAnswerForIt(t *testing.T) {
+	ready := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	for _, tt := range []struct {
+		name   string
+		status corev1.ConditionStatus
+		at     time.Time
+		want   bool
+	}{
+		{"nobody has said anything", "", ready, true},
+		{"it is being made", corev1.ConditionUnknown, ready, true},
+		{"it is refused", corev1.ConditionFalse, ready, false},
+		{"before it was there", corev1.ConditionTrue, ready.Add(-time.Minute), true},
+		{"within the second of it", corev1.ConditionTrue, ready.Add(999 * time.Millisecond), true},
+		{"after it was there", corev1.ConditionTrue, ready.Add(time.Second), false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var route networking.Ingress
+			if tt.status != "" {
+				route.Status.Conditions = []conditions.Condition{{Type: networking.IngressConditionReady, Status: tt.status, LastTransitionTime: metav1.NewTime(ready)}}
+			}
+			if got := Missing(&route, tt.at); got != tt.want {
+				t.Error(got)
+			}
+		})
 	}
 }

@@ -159,7 +159,8 @@ func TestWhatASubscriptionBecomes(t *testing.T) {
 	const shown, replied = "http://event-display.shop.svc.cluster.local", "http://broker-ingress.knative-eventing.svc.cluster.local/shop/default"
 	reader := model.Reader{
 		ID: "subscription.s1", Kind: model.Subscription, Key: model.Key{Namespace: "shop", Name: "show"}, Stream: "channel.c1",
-		Subscriber: model.Destination{URL: shown}, Delivery: model.Delivery{Backoff: model.Exponential, Timeout: 5 * time.Minute},
+		Subscriber: model.Destination{URL: shown},
+		Delivery:   model.Delivery{Retry: 10, Delay: 200 * time.Millisecond, Backoff: model.Exponential, Timeout: 5 * time.Minute},
 	}
 	with := func(change func(*model.Reader)) *model.Reader {
 		r := reader
@@ -208,6 +209,24 @@ func TestWhatASubscriptionBecomes(t *testing.T) {
 			"a channel that is not ready is read already", nil,
 			SubscriptionInput{Channel: &Channelable{ObjectMeta: metav1.ObjectMeta{UID: "c1", Generation: 1}}, Subscriber: found(shown)},
 			&reader, "Unknown", messagingv1.SubscriptionConditionChannelReady, "Unknown", "ChannelNotReconciled",
+		},
+		{
+			"who says something has no retries but those it asks for", &duck.DeliverySpec{Timeout: ptr.To("PT9S")}, SubscriptionInput{Channel: channel, Subscriber: found(shown)},
+			with(func(r *model.Reader) {
+				r.Delivery = model.Delivery{Backoff: model.Exponential, Timeout: 9 * time.Second}
+			}),
+			"True", messagingv1.SubscriptionConditionAddedToChannel, "True", "",
+		},
+		{
+			"so does who leaves it to its channel", nil,
+			SubscriptionInput{
+				Channel: channelableOf(theMemoryChannel(func(c *messagingv1.InMemoryChannel) {
+					c.Spec.Delivery = &duck.DeliverySpec{DeadLetterSink: &duck.Destination{}}
+				})), Subscriber: found(shown), DeadLetter: found("http://graves"),
+			},
+			with(func(r *model.Reader) {
+				r.Delivery = model.Delivery{Backoff: model.Exponential, Timeout: 5 * time.Minute, DeadLetter: model.Destination{URL: "http://graves"}}
+			}), "True", messagingv1.SubscriptionConditionAddedToChannel, "True", "",
 		},
 		{
 			"its own delivery wins over its channel's, field by field", &duck.DeliverySpec{Retry: ptr.To[int32](5)},

@@ -130,6 +130,10 @@ func TestASubscriptionReadsANATSChannelAsItsTemplateSays(t *testing.T) {
 		concurrency     int
 		delivery        model.Delivery
 	}{
+		{
+			"no delivery at all: as a Trigger's", template(`"ackWait": "30s"`), `null`, nil, model.Start{Earliest: true}, 0,
+			model.Delivery{Retry: 10, Delay: 200 * time.Millisecond, Backoff: model.Exponential, Timeout: 30 * time.Second},
+		},
 		{"nothing: from the oldest", `{}`, `{}`, nil, model.Start{Earliest: true}, 0, usual},
 		{"all", template(`"deliverPolicy": "All"`), `{}`, nil, model.Start{Earliest: true}, 0, usual},
 		{"new ones", template(`"deliverPolicy": "New"`), `{}`, nil, model.Start{}, 0, usual},

@@ -10,6 +10,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"ebb.dev/ebb/crds/conditions"
+	"ebb.dev/ebb/crds/config"
+	"ebb.dev/ebb/crds/duck"
 	messagingv1 "ebb.dev/ebb/crds/messaging/v1"
 	"ebb.dev/ebb/eventing/broker"
 	"ebb.dev/ebb/eventing/destination"
@@ -125,6 +127,15 @@ func (d *SubscriptionDecision) channel(in SubscriptionInput, marks conditions.Ma
 	}
 }
 
+// unsaid is the delivery where neither a Subscription nor its channel says a word of it: what Triggers have by default. Who says something
+// gets that, and Knative's default for the rest: no retries.
+func unsaid(in SubscriptionInput) *duck.DeliverySpec {
+	if in.Subscription.Spec.Delivery != nil || in.Channel.Spec.Delivery != nil {
+		return nil
+	}
+	return config.DefaultDelivery()
+}
+
 // reader makes the Subscription's reader. Where something is wrong with it, it has no subscriber and stays where it is.
 func (d *SubscriptionDecision) reader(in SubscriptionInput, resolved bool, marks conditions.Manager) {
 	s := in.Subscription
@@ -137,7 +148,7 @@ func (d *SubscriptionDecision) reader(in SubscriptionInput, resolved bool, marks
 		As: in.Sender.Account, Begun: s.Status.GetCondition(messagingv1.SubscriptionConditionAddedToChannel).IsTrue(),
 	}
 	d.Reader = r
-	delivery, err := broker.DeliveryOf(s.Spec.Delivery, in.Channel.Spec.Delivery, &in.Channel.Consumers.Delivery)
+	delivery, err := broker.DeliveryOf(s.Spec.Delivery, in.Channel.Spec.Delivery, &in.Channel.Consumers.Delivery, unsaid(in))
 	r.Delivery = delivery
 	err = errors.Join(err, broker.Pace(r, s.Annotations), in.Channel.Consumers.Err)
 	in.Channel.Consumers.pace(r, s.Annotations)

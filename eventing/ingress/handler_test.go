@@ -340,6 +340,11 @@ func TestAfterARestartWhatIsNotKnownYetMayBeTriedAgain(t *testing.T) {
 	if got := ask(); got != http.StatusServiceUnavailable {
 		t.Errorf("nothing has come: %d", got)
 	}
+	impatient, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := r.Wait(impatient); err == nil {
+		t.Error("nothing has come, and nobody waits for it")
+	}
 	r.Set(model.Stream{ID: "broker.1"})
 	if got := ask(); got != http.StatusServiceUnavailable {
 		t.Errorf("one is missing: %d", got)
@@ -347,6 +352,9 @@ func TestAfterARestartWhatIsNotKnownYetMayBeTriedAgain(t *testing.T) {
 	r.Delete("broker.2")
 	if got := ask(); got != http.StatusNotFound {
 		t.Errorf("all has come or gone: %d", got)
+	}
+	if err := r.Wait(impatient); err != nil {
+		t.Errorf("all has come or gone: %v", err)
 	}
 	r.Expect("broker.3")
 	r.Settle()

@@ -1,6 +1,7 @@
 package ingress
 
 import (
+	"context"
 	"maps"
 	"net"
 	"slices"
@@ -27,9 +28,10 @@ type Streams interface {
 type Registry struct {
 	mu      sync.Mutex
 	current atomic.Pointer[snapshot]
-	// coming are streams that were said to come and have not yet; unsettled says that there are some.
+	// coming are streams that were said to come and have not yet; unsettled says that there are some. settled is closed once there are none.
 	coming    map[model.StreamID]struct{}
 	unsettled atomic.Bool
+	settled   chan struct{}
 }
 
 var _ Streams = (*Registry)(nil)
@@ -49,6 +51,9 @@ func (r *Registry) Expect(ids ...model.StreamID) {
 	for _, id := range ids {
 		r.coming[id] = struct{}{}
 	}
+	if r.settled == nil {
+		r.settled = make(chan struct{})
+	}
 	r.came()
 }
 
@@ -57,7 +62,7 @@ func (r *Registry) Settle() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.coming = nil
-	r.unsettled.Store(false)
+	r.settle()
 }
 
 // Settled reports whether all has come that was expected.
@@ -72,7 +77,36 @@ func (r *Registry) came() {
 			}
 		}
 	}
-	r.unsettled.Store(len(r.coming) > 0)
+	if len(r.coming) > 0 {
+		r.unsettled.Store(true)
+		return
+	}
+	r.settle()
+}
+
+// settle says that nothing is to come. r.mu is held.
+func (r *Registry) settle() {
+	r.unsettled.Store(false)
+	if r.settled != nil {
+		close(r.settled)
+		r.settled = nil
+	}
+}
+
+// Wait returns once all has come that was expected, or fails with the context.
+func (r *Registry) Wait(ctx context.Context) error {
+	r.mu.Lock()
+	settled := r.settled
+	r.mu.Unlock()
+	if settled == nil {
+		return nil
+	}
+	select {
+	case <-settled:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // Set adds a stream or replaces it.

@@ -3,6 +3,9 @@ package reach
 import (
 	"context"
 	"fmt"
+	"strings"
+	"sync"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -22,6 +25,9 @@ type Reach struct {
 	Gateway string
 	// ClusterDomain is the DNS domain of Services, Domain that of URLs for clients outside; without it they are not served.
 	ClusterDomain, Domain string
+
+	// making are routes to subscribers that were made and that the cache does not have yet.
+	making sync.Map
 }
 
 // Announce makes the brokers' ingress known: its name, the route to it, and where it listens if address is not empty. With an empty
@@ -62,12 +68,38 @@ func (r *Reach) Subscriber(ctx context.Context, name types.NamespacedName) error
 		return nil
 	}
 	if err == nil {
-		err = r.ensure(ctx, exposure.ToSubscriber(&service, r.ClusterDomain))
+		err = r.lead(ctx, exposure.ToSubscriber(&service, r.ClusterDomain))
 	}
 	if err != nil {
 		return fmt.Errorf("make Service %s reachable: %w", name, err)
 	}
 	return nil
+}
+
+// lead makes a route to a subscriber, and knows it from then on.
+func (r *Reach) lead(ctx context.Context, route *networking.Ingress) error {
+	name := client.ObjectKeyFromObject(route)
+	if err := r.Client.Get(ctx, name, &networking.Ingress{}); apierrors.IsNotFound(err) {
+		r.making.Store(name, nil)
+	} else if err == nil {
+		r.making.Delete(name)
+	}
+	return r.ensure(ctx, route)
+}
+
+// Missing reports whether the gateways may not have led to a Service yet at a time, by its name in the cluster, because its route was only
+// being made.
+func (r *Reach) Missing(ctx context.Context, host string, at time.Time) bool {
+	name, rest, _ := strings.Cut(host, ".")
+	namespace, _, _ := strings.Cut(rest, ".")
+	route := exposure.SubscriberRoute(types.NamespacedName{Namespace: namespace, Name: name})
+	var have networking.Ingress
+	if err := r.Client.Get(ctx, route, &have); err != nil {
+		_, making := r.making.Load(route)
+		return making
+	}
+	r.making.Delete(route)
+	return exposure.Missing(&have, at)
 }
 
 // Subscribers makes the gateways lead to several Services, as Subscriber does.

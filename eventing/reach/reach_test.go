@@ -3,6 +3,7 @@ package reach
 import (
 	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -55,5 +56,30 @@ func TestARouteThatIsSomebodyElsesIsLeftAloneAndTold(t *testing.T) {
 	err := r.Subscriber(t.Context(), types.NamespacedName{Namespace: "shop", Name: "one"})
 	if err == nil || !strings.Contains(err.Error(), "Service shop/one") || !strings.Contains(err.Error(), "rename or delete it") {
 		t.Errorf("error %v", err)
+	}
+}
+
+func TestAWayThatIsBeingMadeIsMissingNotRefused(t *testing.T) {
+	const host = "one.shop.svc.cluster.local"
+	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	r := newReach(t, &corev1.Service{ObjectMeta: shop("one")})
+	if r.Missing(t.Context(), host, now) {
+		t.Error("nobody makes it")
+	}
+	if err := r.Subscriber(t.Context(), types.NamespacedName{Namespace: "shop", Name: "one"}); err != nil {
+		t.Fatal(err)
+	}
+	made, behind := r.Client, newReach(t)
+	r.Client = behind.Client
+	if !r.Missing(t.Context(), host, now) || r.Missing(t.Context(), "two.shop.svc.cluster.local", now) {
+		t.Error("the cache does not have it yet")
+	}
+	r.Client = made
+	if !r.Missing(t.Context(), host, now) {
+		t.Error("no gateway has answered for it yet")
+	}
+	r.Client = behind.Client
+	if r.Missing(t.Context(), host, now) {
+		t.Error("it was there and is gone")
 	}
 }

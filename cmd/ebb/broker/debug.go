@@ -25,7 +25,23 @@ func (p *process) debug() http.Handler {
 		serve.JSON(w, p.dispatcher.Snapshot())
 	})
 	mux.HandleFunc("GET "+GraphPath, p.graph)
-	p.events().routes(mux)
+	events := http.NewServeMux()
+	p.events().routes(events)
+	mux.Handle("/events/", p.knowing(events))
 	p.asyncRoutes(mux)
 	return mux
+}
+
+// knowing has requests wait until all is known that was there before this process began: an answer before would deny what there is.
+func (p *process) knowing(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case <-p.expected:
+		case <-r.Context().Done():
+			return
+		}
+		if p.streams.Wait(r.Context()) == nil {
+			next.ServeHTTP(w, r)
+		}
+	})
 }

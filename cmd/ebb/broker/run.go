@@ -87,12 +87,14 @@ type process struct {
 	replies     *requestreply.Handler
 	tracer      trace.Tracer
 	senders     graph.Senders
-	ready       atomic.Bool
+	// expected is closed once streams has been told what is to come.
+	expected chan struct{}
+	ready    atomic.Bool
 }
 
 // Run serves until the context ends.
 func Run(ctx context.Context, o Options) error {
-	p := &process{Options: o, registry: prometheus.NewRegistry(), streams: &ingress.Registry{}}
+	p := &process{Options: o, registry: prometheus.NewRegistry(), streams: &ingress.Registry{}, expected: make(chan struct{})}
 	p.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if err := p.connect(); err != nil {
 		return err
@@ -159,15 +161,18 @@ func (p *process) assemble(ctx context.Context) error {
 	if err := p.prepare(ctx); err != nil {
 		return err
 	}
-	p.sender = send.New(send.Options{Route: through(p.Gateway, p.ClusterDomain), Identity: proofs{p}})
+	c := p.manager.GetClient()
+	p.reach = &reach.Reach{Client: c, Gateway: p.GatewayHost, ClusterDomain: p.ClusterDomain, Domain: p.Domain}
+	p.sender = send.New(send.Options{
+		Route: through(p.Gateway, p.ClusterDomain), Identity: proofs{p},
+		Missing: func(host string, at time.Time) bool { return p.reach.Missing(ctx, host, at) },
+	})
 	p.ingress = ingress.New(ingress.Options{
 		Log: p.noting(p.placed), Streams: p.streams, Metrics: p.registry, Logger: p.Log, Tracer: &p.tracer, Senders: &p.senders,
 	})
 	p.dispatcher = dispatch.New(dispatch.Options{
 		Log: p.placed, Sender: p.sender, Accept: p.accept, MayReply: p.mayReply, Logger: p.Log, Registerer: p.registry, Tracer: &p.tracer,
 	})
-	c := p.manager.GetClient()
-	p.reach = &reach.Reach{Client: c, Gateway: p.GatewayHost, ClusterDomain: p.ClusterDomain, Domain: p.Domain}
 	resolver := &destination.Resolver{Reader: c, Mapper: p.manager.GetRESTMapper(), ClusterDomain: p.ClusterDomain}
 	events := &plane{log: p.placed, readers: p.readers(), streams: p.streams, forget: p.forget}
 	kafka := &settings.Reader{API: p.manager.GetAPIReader()}

@@ -51,6 +51,7 @@ func (p *process) expect(ctx context.Context) error {
 		return err
 	}
 	p.streams.Expect(ids...)
+	close(p.expected)
 	timer := time.AfterFunc(settleWithin, p.streams.Settle)
 	context.AfterFunc(ctx, func() { timer.Stop() })
 	return nil

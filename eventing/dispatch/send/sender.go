@@ -26,6 +26,9 @@ type Options struct {
 	// Route says where requests for a URL go: to the address dial (host:port), or to the URL's own host if that is empty. The Host header stays
 	// the URL's. nil routes everything directly.
 	Route func(*url.URL) (dial string)
+	// Missing reports whether the way to a host may not have been made yet at a time. It is asked of hosts that Route leads elsewhere and that
+	// answered 404 there; nil knows of none.
+	Missing func(host string, at time.Time) bool
 	// Identity proves to destinations who sends; without it, one with an audience cannot be reached.
 	Identity Identity
 	// Transport makes the transport for a set of PEM roots, "" for the system's; nil makes pooling ones.
@@ -72,10 +75,17 @@ type Answer struct {
 	Text string
 	// Err is why there was no answer.
 	Err error
-	// Unproven says that the sender could not say who it is: there was no token, or it may be out of date. The event is as good as not sent,
-	// and another attempt may fare better.
-	Unproven bool
+	// Unsent says that the event is as good as not sent: the sender could not say who it is, as there was no token or it may be out of date,
+	// or the way there was not made yet. Another attempt may fare better after Again.
+	Unsent bool
+	Again  time.Duration
 }
+
+// How soon what was not sent may be tried again: tokens are asked of the API, ways are waited for.
+const (
+	againProven = time.Second
+	againThere  = 200 * time.Millisecond
+)
 
 // unproven is why there is no token.
 type unproven struct{ err error }
@@ -137,7 +147,11 @@ func (s *Sender) Send(ctx context.Context, r Request) Answer {
 		if cause := context.Cause(ctx); cause != nil {
 			err = cause
 		}
-		return Answer{Err: err, Text: "no answer: " + err.Error(), Unproven: without}
+		answer := Answer{Err: err, Text: "no answer: " + err.Error()}
+		if without {
+			answer.Unsent, answer.Again = true, againProven
+		}
+		return answer
 	}
 	return answer
 }
@@ -157,6 +171,7 @@ func (s *Sender) exchange(ctx context.Context, r Request) (Answer, error) {
 	if err != nil {
 		return Answer{}, err
 	}
+	begun := time.Now()
 	response, err := transport.RoundTrip(request)
 	if err != nil {
 		return Answer{}, err
@@ -168,10 +183,21 @@ func (s *Sender) exchange(ctx context.Context, r Request) (Answer, error) {
 		_ = response.Body.Close()
 	}()
 	answer, err := s.read(response)
-	if err == nil && answer.Status == http.StatusUnauthorized && s.options.Identity != nil {
-		answer.Unproven = s.options.Identity.Doubted(ctx, r.As, r.To, token)
+	if err != nil {
+		return answer, err
 	}
-	return answer, err
+	switch {
+	case answer.Status == http.StatusUnauthorized && s.options.Identity != nil && s.options.Identity.Doubted(ctx, r.As, r.To, token):
+		answer.Unsent, answer.Again = true, againProven
+	case answer.Status == http.StatusNotFound && s.missing(request, begun):
+		answer.Unsent, answer.Again, answer.Text = true, againThere, "the gateways do not lead to "+request.Host+" yet"
+	}
+	return answer, nil
+}
+
+// missing reports whether a request may have found no way to its host.
+func (s *Sender) missing(r *http.Request, at time.Time) bool {
+	return s.options.Missing != nil && r.URL.Host != r.Host && s.options.Missing((&url.URL{Host: r.Host}).Hostname(), at)
 }
 
 // token is the one to send; "" is none.

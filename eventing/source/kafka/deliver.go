@@ -13,9 +13,6 @@ import (
 	"ebb.dev/ebb/eventing/model"
 )
 
-// retryIdentity is when an attempt is made again that the sender could not prove itself for; it is not counted.
-const retryIdentity = time.Second
-
 // Sender carries an event to a destination once; *send.Sender is one.
 type Sender interface {
 	Send(ctx context.Context, r send.Request) send.Answer
@@ -65,10 +62,10 @@ func (d *delivery) attempts(ctx context.Context, e *event.Event, to model.Destin
 		if ctx.Err() != nil {
 			return answer, false
 		}
-		if answer.Unproven {
+		if answer.Unsent {
 			failed-- // it says nothing about the event
-			d.log.Warn("event not sent, who sends is not known to the receiver", "kafkasource", d.name, "sink", to.URL, "answer", answer.Text)
-			if !pause(ctx, retryIdentity) {
+			d.log.Warn("event not sent, tried again", "kafkasource", d.name, "sink", to.URL, "answer", answer.Text)
+			if !pause(ctx, answer.Again) {
 				return answer, false
 			}
 			continue
