@@ -59,8 +59,9 @@ func (c *controlPlane) sidecar(pod *corev1.PodSpec, revision *servingv1.Revision
 // The app's containers are stopped once the proxy says that nothing comes any more.
 func inject(pod *corev1.PodSpec, revision *servingv1.Revision, cfg *config.Set, with injected) {
 	pod.InitContainers = append([]corev1.Container{sidecarContainer(revision, cfg, with)}, pod.InitContainers...)
+	// Sockets and a bootstrap, nothing secret: a folder of the node's is there sooner than one in memory, which has to be mounted.
 	pod.Volumes = append(pod.Volumes, identityOf(), corev1.Volume{
-		Name: socketVolume, VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{Medium: corev1.StorageMediumMemory}},
+		Name: socketVolume, VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}},
 	})
 	for i := range pod.Containers {
 		app := &pod.Containers[i]
@@ -90,8 +91,8 @@ func sidecarContainer(revision *servingv1.Revision, cfg *config.Set, with inject
 		Env: []corev1.EnvVar{
 			field("POD_NAMESPACE", "metadata.namespace"), field("POD_NAME", "metadata.name"),
 			field("POD_UID", "metadata.uid"), field("POD_IP", "status.podIP"),
-			// A small heap: what the agent holds is a certificate.
-			{Name: "GOGC", Value: "50"}, {Name: "GOMAXPROCS", Value: "1"},
+			// It collects nothing while the app starts; then it sets itself a small heap.
+			{Name: "GOGC", Value: "off"}, {Name: "GOMAXPROCS", Value: "1"},
 		},
 		Ports: []corev1.ContainerPort{
 			{Name: "ebb-https", ContainerPort: networking.ReplicaHTTPSPort, Protocol: corev1.ProtocolTCP},

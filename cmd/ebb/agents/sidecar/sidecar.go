@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"runtime/debug"
 	"time"
 
 	"google.golang.org/grpc"
@@ -41,6 +42,7 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
+	time.AfterFunc(startTime, smallHeap)
 	// The pod's start waits for both: Envoy takes as long to start as the certificate to come.
 	h.Early = true
 	reports := host.NewReporter(h.Agent, o.Log)
@@ -52,6 +54,18 @@ func Run(ctx context.Context, o Options) error {
 	}
 	return h.Run(ctx, []host.Proxy{{Kind: bootstrap.Replica, ID: id, Workers: 1}}, reports.Run,
 		func(ctx context.Context) error { return p.serve(ctx, o.Listen) })
+}
+
+// startTime is how long nothing is collected, and leftPercent the heap that garbage may add from then on: what the agent holds is a certificate.
+const (
+	startTime   = 10 * time.Second
+	leftPercent = 50
+)
+
+// smallHeap ends what GOGC=off began: a collection while the app starts beside it takes the processor from the app.
+func smallHeap() {
+	debug.SetGCPercent(leftPercent)
+	debug.FreeOSMemory()
 }
 
 // page is what the kubelet asks a sidecar: GET /ready, and GET /drain from the preStop hooks of the containers beside it.
