@@ -63,7 +63,7 @@ func (l local) controlPlane() platform.Component {
 		"--trust-domain", localTrustDomain, "--ca-file", filepath.Join(l.State, "ca.pem"), "--trust-file", l.trustFile(),
 		"--external-port", strconv.Itoa(l.HTTPPort), "--domain", localDomain, "--cluster-domain", l.ClusterDomain,
 		"--replica-proxy", l.replicaProxy, "--debug-listen", "unix:" + l.socket("debug"), "--images", l.images(),
-		"--internal-host", l.internalHost(),
+		"--internal-host", l.internalHost(), "--runtime-socket", l.RuntimeSocket,
 	}
 	if l.HTTPSocket != "" {
 		args = append(args, "--external=", "--external-pipe", l.HTTPSocket)

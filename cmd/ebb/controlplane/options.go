@@ -35,11 +35,14 @@ type Options struct {
 	Domain string
 	// ReplicaProxy is where replicas' Envoys run unless something says otherwise: node or sidecar.
 	ReplicaProxy string
-	// SidecarImage holds ebb and envoy, for replicas' own proxies; empty is the image of this control plane's own pod or, outside of a
+	// SidecarImage holds ebb-sidecar and envoy, for replicas' own proxies; empty is the image of this control plane's own pod or, outside of a
 	// cluster, one that is made of this program and Envoy when it is needed.
 	SidecarImage string
 	// Envoy is the binary for that image.
 	Envoy string
+	// RuntimeSocket is the CRI socket of the machine's own kubelet node, which unpacks that image as soon as it is made; empty leaves it to the
+	// kubelet.
+	RuntimeSocket string
 	// SidecarControlPlane is where sidecars dial, host:port; empty is the Service ebb-control-plane in ebb-system.
 	SidecarControlPlane string
 	// DrainAddress is where pods' preStop hooks ask on their node, host:port; empty sets no hook.

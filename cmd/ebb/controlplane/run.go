@@ -66,10 +66,12 @@ type controlPlane struct {
 	injected injected
 	// makeImage makes the image of sidecars if there is none; nil where it comes from elsewhere.
 	makeImage func(context.Context) error
-	ready     atomic.Bool
-	registry  *prometheus.Registry
-	phases    *phases.Recorder
-	writes    *writes
+	// pulling is set once that image is being unpacked ahead of its first pod.
+	pulling  atomic.Bool
+	ready    atomic.Bool
+	registry *prometheus.Registry
+	phases   *phases.Recorder
+	writes   *writes
 }
 
 // Run serves until the context ends.

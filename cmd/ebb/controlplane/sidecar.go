@@ -23,6 +23,7 @@ import (
 	servingv1 "ebb.dev/ebb/crds/serving/v1"
 	"ebb.dev/ebb/deploy/image"
 	"ebb.dev/ebb/deploy/image/bundle"
+	"ebb.dev/ebb/deploy/local/cri"
 	"ebb.dev/ebb/serving"
 	"ebb.dev/ebb/serving/workload"
 	"ebb.dev/ebb/xds/identity"
@@ -160,22 +161,51 @@ func (c *controlPlane) findSidecar(ctx context.Context) error {
 	case os.Getenv(podName) != "":
 		c.injected.image, err = ownImage(ctx, c.kube, os.Getenv(podNamespace), os.Getenv(podName))
 	case c.Images != "" && c.Envoy != "":
-		if c.injected.image, c.makeImage, err = localImage(c.Images, c.Envoy); err == nil && byDefault {
-			err = c.makeImage(ctx)
+		var made func(context.Context) error
+		if c.injected.image, made, err = localImage(c.Images, c.Envoy); err != nil {
+			return err
+		}
+		c.makeImage = func(ctx context.Context) error {
+			if err := made(ctx); err != nil {
+				return err
+			}
+			c.pullImage(ctx)
+			return nil
+		}
+		if byDefault {
+			return c.makeImage(ctx)
 		}
 	case byDefault:
-		err = errors.New("--replica-proxy=sidecar needs an image with ebb and envoy: give --sidecar-image, or set POD_NAME and POD_NAMESPACE to use this pod's own")
+		err = errors.New("--replica-proxy=sidecar needs an image with ebb-sidecar and envoy: give --sidecar-image, or set POD_NAME and POD_NAMESPACE to use this pod's own")
 	}
 	return err
 }
 
-// localImage is the image of this very program and an Envoy: its name, and what makes it in the local store.
+// pullImage has the machine's kubelet node unpack the image of sidecars, so that the first pod does not wait for it. Without it the kubelet
+// does, later.
+func (c *controlPlane) pullImage(ctx context.Context) {
+	if c.RuntimeSocket == "" || !c.pulling.CompareAndSwap(false, true) {
+		return
+	}
+	ctx = context.WithoutCancel(ctx)
+	go func() {
+		begun := time.Now()
+		if err := cri.Pull(ctx, c.RuntimeSocket, c.injected.image); err != nil {
+			c.Log.Warn("image of sidecars not unpacked ahead of its first pod", "image", c.injected.image, "error", err)
+			c.pulling.Store(false)
+			return
+		}
+		c.Log.Info("image of sidecars unpacked", "image", c.injected.image, "took", time.Since(begun))
+	}()
+}
+
+// localImage is the image of the sidecar that lies beside this very program, and an Envoy: its name, and what makes it in the local store.
 func localImage(images, envoy string) (string, func(context.Context) error, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return "", nil, err
 	}
-	programs := bundle.Ebb(self, envoy)
+	programs := bundle.Replica(self, envoy)
 	name, err := bundle.Local(programs)
 	if err != nil {
 		return "", nil, fmt.Errorf("image for sidecars: %w", err)

@@ -13,17 +13,23 @@ import (
 	"ebb.dev/ebb/deploy/image"
 )
 
-// Repository is how Ebb's own image is called on a machine that makes it itself.
-const Repository = "ebb.dev/ebb"
+// Repository is how the image of sidecars is called on a machine that makes it itself.
+const Repository = "ebb.dev/ebb-sidecar"
 
 // Ebb are the programs of Ebb's own image: what every process of a cluster runs. The first is what it starts. ebb-sidecar lies beside one of
 // these two.
 func Ebb(ebb, envoy string) []Program {
+	return append([]Program{{Source: ebb, Target: "/usr/local/bin/ebb"}}, Replica(ebb, envoy)...)
+}
+
+// Replica are those of them that a replica's own proxy is. An image of these alone is half as large, and a node unpacks it before the first of
+// its pods with a sidecar starts.
+func Replica(ebb, envoy string) []Program {
 	sidecar := filepath.Join(filepath.Dir(ebb), filepath.Base(Sidecar))
 	if _, err := os.Stat(sidecar); err != nil {
 		sidecar = filepath.Join(filepath.Dir(envoy), filepath.Base(Sidecar))
 	}
-	return []Program{{Source: ebb, Target: "/usr/local/bin/ebb"}, {Source: sidecar, Target: Sidecar}, {Source: envoy, Target: "/usr/local/bin/envoy"}}
+	return []Program{{Source: sidecar, Target: Sidecar}, {Source: envoy, Target: "/usr/local/bin/envoy"}}
 }
 
 // Sidecar is the program of replicas' own proxies in Ebb's own image.

@@ -34,6 +34,24 @@ func Connect(socket string) (*Client, error) {
 	return &Client{conn, runtimeapi.NewRuntimeServiceClient(conn), runtimeapi.NewImageServiceClient(conn)}, nil
 }
 
+// pullTime bounds a pull: the image is this machine's.
+const pullTime = time.Minute
+
+// Pull has the containerd at a socket pull and unpack an image.
+func Pull(ctx context.Context, socket, image string) error {
+	c, err := Connect(socket)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	ctx, cancel := context.WithTimeout(ctx, pullTime)
+	defer cancel()
+	if _, err := c.Images.PullImage(ctx, &runtimeapi.PullImageRequest{Image: &runtimeapi.ImageSpec{Image: image}}); err != nil {
+		return fmt.Errorf("pull %s: %w", image, err)
+	}
+	return nil
+}
+
 // Close ends the connection.
 func (c *Client) Close() error { return c.conn.Close() }
 
