@@ -22,22 +22,23 @@ import (
 // settleWithin bounds how long the ingress says "not yet" of what it does not know after a start.
 const settleWithin = 30 * time.Second
 
-// expect names the ingress what was ready before this process began: until its controllers have brought all of that, what is not found may
-// come yet, and a sender must not be told that it does not exist.
+// expect names the ingress what stored events before this process began, ready in all else or not: until its controllers have brought all of
+// that, what is not found may come yet, and a sender must not be told that it does not exist.
 func (p *process) expect(ctx context.Context) error {
 	var ids []model.StreamID
 	c := p.manager.GetClient()
-	was := func(ready bool, id model.StreamID) {
-		if ready {
+	was := func(stored bool, id model.StreamID) {
+		if stored {
 			ids = append(ids, id)
 		}
 	}
 	err := errors.Join(
 		each(ctx, c, &eventingv1.BrokerList{}, func(b *eventingv1.Broker) {
-			was(b.Status.GetCondition(eventingv1.BrokerConditionReady).IsTrue(), brokers.StreamOf(b).ID)
+			is := b.Status.GetCondition
+			was(is(eventingv1.BrokerConditionTriggerChannel).IsTrue() || is(brokers.KafkaConditionTopicReady).IsTrue(), brokers.StreamOf(b).ID)
 		}),
 		each(ctx, c, &messagingv1.InMemoryChannelList{}, func(ch *messagingv1.InMemoryChannel) {
-			was(ch.Status.GetCondition(messagingv1.InMemoryChannelConditionReady).IsTrue(), flow.StreamID(ch.UID))
+			was(ch.Status.GetCondition(messagingv1.InMemoryChannelConditionEndpointsReady).IsTrue(), flow.StreamID(ch.UID))
 		}),
 		each(ctx, c, &messagingv1alpha1.NatsJetStreamChannelList{}, func(ch *messagingv1alpha1.NatsJetStreamChannel) {
 			// One that is not ready, because of what is not served, takes events too.
