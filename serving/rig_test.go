@@ -38,6 +38,7 @@ import (
 	networkingv1alpha1 "ebb.dev/ebb/crds/networking/v1alpha1"
 	"ebb.dev/ebb/serving"
 	"ebb.dev/ebb/test/apiserver"
+	"ebb.dev/ebb/test/background"
 )
 
 // rig is the room at work on a real API server, between a fake autoscaler, fake gateways and a fake image store.
@@ -92,16 +93,7 @@ func (r *rig) run(coalesce time.Duration) {
 	if err := ctrl.NewControllerManagedBy(mgr).For(&autoscalingv1alpha1.PodAutoscaler{}).Complete(r.scaler); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- mgr.Start(ctx) }()
-	r.stop = sync.OnceFunc(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	})
-	t.Cleanup(r.stop)
+	r.stop = background.Run(t, mgr.Start)
 }
 
 // testLog shows what the room logs when EBB_TEST_LOG is set.

@@ -21,20 +21,8 @@ import (
 	"ebb.dev/ebb/autoscale/decide"
 	"ebb.dev/ebb/autoscale/signal"
 	"ebb.dev/ebb/crds/autoscaling"
+	"ebb.dev/ebb/test/background"
 )
-
-// running starts an engine and returns how to stop it.
-func running(t testing.TB, e *Engine) (stop func()) {
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- e.Run(ctx) }()
-	return sync.OnceFunc(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	})
-}
 
 func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
 
@@ -58,7 +46,7 @@ func TestTenThousandIdleRevisionsAreNoWork(t *testing.T) {
 		Demand: store, Replicas: w, Scaler: w, Downscaler: w, Sleeper: w, Status: w,
 		Autoscaler: autoscaling.DefaultConfig(), Clock: clock, Logger: quiet(),
 	})
-	stop := running(t, e)
+	stop := background.Run(t, e.Run)
 	defer stop()
 	revisions := make([]Revision, n)
 	for i := range revisions {
@@ -110,7 +98,7 @@ func TestAWakeTakesMicrosecondsInTheEngine(t *testing.T) {
 		Demand: store, Replicas: w, Scaler: w, Downscaler: w, Sleeper: w, Status: w,
 		Autoscaler: autoscaling.DefaultConfig(), Logger: quiet(),
 	})
-	defer running(t, e)()
+	defer background.Run(t, e.Run)()
 	var took []time.Duration
 	for i := range 300 {
 		revision := Revision{Namespace: "default", Name: fmt.Sprintf("r-%d", i)}
@@ -150,7 +138,7 @@ func TestEffectsAreBoundedAndOneAtATimeForEachRevision(t *testing.T) {
 		Demand: store, Replicas: w, Scaler: s, Downscaler: w, Sleeper: w, Status: w,
 		Autoscaler: autoscaling.DefaultConfig(), Logger: quiet(), Ups: 8, PokeInterval: time.Microsecond,
 	})
-	defer running(t, e)()
+	defer background.Run(t, e.Run)()
 	revisions := make([]Revision, 200)
 	for i := range revisions {
 		revisions[i] = Revision{Namespace: "default", Name: fmt.Sprintf("r-%d", i)}
@@ -202,7 +190,7 @@ func TestTheEngineStopsWithWhatIsUnderWay(t *testing.T) {
 		Demand: store, Replicas: w, Scaler: w, Downscaler: w, Sleeper: w, Status: w,
 		Autoscaler: autoscaling.DefaultConfig(), Logger: quiet(), StatusDelay: time.Millisecond,
 	})
-	stop := running(t, e)
+	stop := background.Run(t, e.Run)
 	e.Upsert(shop, Spec{Reachable: true, Before: Before{Phase: decide.Inactive, Initialized: true}})
 	store.Held("hold-0", time.Now(), shop, 1)
 	e.Poke(shop)

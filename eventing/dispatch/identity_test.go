@@ -14,6 +14,7 @@ import (
 	"ebb.dev/ebb/eventing/dispatch/send"
 	"ebb.dev/ebb/eventing/extension"
 	"ebb.dev/ebb/eventing/model"
+	"ebb.dev/ebb/test/background"
 )
 
 // bearer is a sender that has a token after some attempts.
@@ -26,7 +27,7 @@ type bearer struct {
 func (b *bearer) Send(_ context.Context, r send.Request) send.Answer {
 	b.as.Store(r.As)
 	if b.tried.Add(1) <= b.without {
-		return send.Answer{Err: errors.New("no token"), Text: "no answer: no token", Unsent: true, Again: time.Millisecond}
+		return send.Answer{Err: errors.New("no token"), Text: "no answer: no token", Again: time.Millisecond}
 	}
 	return send.Answer{Status: http.StatusAccepted}
 }
@@ -41,13 +42,7 @@ func TestAnAttemptWithoutAProofIsNotCounted(t *testing.T) {
 	if err := d.Set(t.Context(), []model.Reader{reader}); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- d.Run(ctx) }()
-	defer func() {
-		cancel()
-		<-ended
-	}()
+	background.Run(t, d.Run)
 	publish(t, m, "1")
 	eventually(t, "the event is delivered", func() bool { return d.Snapshot()[0].Delivered == 1 })
 	s := d.Snapshot()[0]

@@ -7,6 +7,7 @@ import (
 	"os"
 	"testing"
 
+	"ebb.dev/ebb/test/background"
 	"ebb.dev/ebb/xds/agent"
 	"ebb.dev/ebb/xds/identity"
 )
@@ -48,14 +49,6 @@ func Agent(t testing.TB, o agent.Options, token string) *agent.Agent {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- a.Run(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-	})
+	background.Run(t, a.Run)
 	return a
 }

@@ -27,6 +27,7 @@ import (
 	"ebb.dev/ebb/eventing/log/placed"
 	"ebb.dev/ebb/eventing/model"
 	"ebb.dev/ebb/eventing/partition"
+	"ebb.dev/ebb/test/background"
 	"ebb.dev/ebb/test/fakekafka"
 )
 
@@ -79,15 +80,7 @@ func onATopic(t *testing.T, answer func(id string) int) *topicPages {
 	sender := send.New(send.Options{})
 	t.Cleanup(sender.Close)
 	d := dispatch.New(dispatch.Options{Log: l, Sender: sender, Accept: accept, KeepEvery: time.Millisecond})
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- d.Run(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-	})
+	background.Run(t, d.Run)
 	readers := &partition.Readers{Dispatcher: d, Log: l}
 	err := readers.Set(t.Context(), model.Reader{
 		ID: readerID, Kind: model.Trigger, Key: model.Key{Namespace: "shop", Name: "mail"}, Stream: brokerStream,

@@ -15,6 +15,7 @@ import (
 	"ebb.dev/ebb/eventing/dispatch/send"
 	"ebb.dev/ebb/eventing/log"
 	"ebb.dev/ebb/eventing/model"
+	"ebb.dev/ebb/test/background"
 )
 
 // delivering is the served Broker with a dispatcher that delivers to a server which answers with what answer says.
@@ -33,18 +34,10 @@ func delivering(t *testing.T, answer func(id string, nth int) int) *pages {
 	}))
 	t.Cleanup(subscriber.Close)
 	sender := send.New(send.Options{})
+	t.Cleanup(sender.Close)
 	d := dispatch.New(dispatch.Options{Log: p.log, Sender: sender, Accept: p.accept, KeepEvery: time.Millisecond})
 	p.readers, p.replays, p.fates, p.all = d, d, d, p.streams.All
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- d.Run(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-		sender.Close()
-	})
+	background.Run(t, d.Run)
 	reader := model.Reader{
 		ID: readerID, Kind: model.Trigger, Key: model.Key{Namespace: "shop", Name: "mail"}, Stream: brokerStream,
 		Subscriber: model.Destination{URL: subscriber.URL}, Delivery: model.Delivery{Timeout: time.Minute}, Start: model.Start{Earliest: true},
