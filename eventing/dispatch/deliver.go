@@ -310,14 +310,14 @@ func (r *reader) attempt(j *job, e *event.Event, to model.Destination, wantReply
 		now := r.d.Clock.Now()
 		took := now.Sub(begun)
 		observe(&s.attempts, took)
-		if j.item.Stage == position.Subscriber && !a.Unsent {
+		if j.item.Stage == position.Subscriber && !a.Unsent() {
 			r.paced(now, took, a.Status)
 		}
 	})
-	if a.Unsent {
+	if a.Unsent() {
 		r.unsent(j, a)
 	}
-	return a, !a.Unsent
+	return a, !a.Unsent()
 }
 
 // unsent has an attempt made again that did not come to anything.

@@ -28,10 +28,9 @@ type Streams interface {
 type Registry struct {
 	mu      sync.Mutex
 	current atomic.Pointer[snapshot]
-	// coming are streams that were said to come and have not yet; unsettled says that there are some. settled is closed once there are none.
-	coming    map[model.StreamID]struct{}
-	unsettled atomic.Bool
-	settled   chan struct{}
+	// coming are streams that were said to come and have not yet; waiting is there as long as there are some, and closed then.
+	coming  map[model.StreamID]struct{}
+	waiting atomic.Pointer[chan struct{}]
 }
 
 var _ Streams = (*Registry)(nil)
@@ -51,9 +50,6 @@ func (r *Registry) Expect(ids ...model.StreamID) {
 	for _, id := range ids {
 		r.coming[id] = struct{}{}
 	}
-	if r.settled == nil {
-		r.settled = make(chan struct{})
-	}
 	r.came()
 }
 
@@ -66,7 +62,7 @@ func (r *Registry) Settle() {
 }
 
 // Settled reports whether all has come that was expected.
-func (r *Registry) Settled() bool { return !r.unsettled.Load() }
+func (r *Registry) Settled() bool { return r.waiting.Load() == nil }
 
 // came looks what of the expected there is by now. r.mu is held.
 func (r *Registry) came() {
@@ -77,32 +73,30 @@ func (r *Registry) came() {
 			}
 		}
 	}
-	if len(r.coming) > 0 {
-		r.unsettled.Store(true)
-		return
+	switch {
+	case len(r.coming) == 0:
+		r.settle()
+	case r.Settled():
+		waiting := make(chan struct{})
+		r.waiting.Store(&waiting)
 	}
-	r.settle()
 }
 
 // settle says that nothing is to come. r.mu is held.
 func (r *Registry) settle() {
-	r.unsettled.Store(false)
-	if r.settled != nil {
-		close(r.settled)
-		r.settled = nil
+	if waiting := r.waiting.Swap(nil); waiting != nil {
+		close(*waiting)
 	}
 }
 
 // Wait returns once all has come that was expected, or fails with the context.
 func (r *Registry) Wait(ctx context.Context) error {
-	r.mu.Lock()
-	settled := r.settled
-	r.mu.Unlock()
-	if settled == nil {
+	waiting := r.waiting.Load()
+	if waiting == nil {
 		return nil
 	}
 	select {
-	case <-settled:
+	case <-*waiting:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
@@ -153,7 +147,7 @@ func (r *Registry) change(f func(map[model.StreamID]model.Stream)) {
 		}
 	}
 	r.current.Store(next)
-	if len(r.coming) > 0 || r.unsettled.Load() {
+	if !r.Settled() {
 		r.came()
 	}
 }

@@ -26,7 +26,7 @@ type Reach struct {
 	// ClusterDomain is the DNS domain of Services, Domain that of URLs for clients outside; without it they are not served.
 	ClusterDomain, Domain string
 
-	// making are routes to subscribers that were made and that the cache does not have yet.
+	// making are objects, by kind and name, that were made and that the cache does not have yet.
 	making sync.Map
 }
 
@@ -68,23 +68,12 @@ func (r *Reach) Subscriber(ctx context.Context, name types.NamespacedName) error
 		return nil
 	}
 	if err == nil {
-		err = r.lead(ctx, exposure.ToSubscriber(&service, r.ClusterDomain))
+		err = r.ensure(ctx, exposure.ToSubscriber(&service, r.ClusterDomain))
 	}
 	if err != nil {
 		return fmt.Errorf("make Service %s reachable: %w", name, err)
 	}
 	return nil
-}
-
-// lead makes a route to a subscriber, and knows it from then on.
-func (r *Reach) lead(ctx context.Context, route *networking.Ingress) error {
-	name := client.ObjectKeyFromObject(route)
-	if err := r.Client.Get(ctx, name, &networking.Ingress{}); apierrors.IsNotFound(err) {
-		r.making.Store(name, nil)
-	} else if err == nil {
-		r.making.Delete(name)
-	}
-	return r.ensure(ctx, route)
 }
 
 // Missing reports whether the gateways may not have led to a Service yet at a time, by its name in the cluster, because its route was only
@@ -94,11 +83,12 @@ func (r *Reach) Missing(ctx context.Context, host string, at time.Time) bool {
 	namespace, _, _ := strings.Cut(rest, ".")
 	route := exposure.SubscriberRoute(types.NamespacedName{Namespace: namespace, Name: name})
 	var have networking.Ingress
+	what := called(&have, route)
 	if err := r.Client.Get(ctx, route, &have); err != nil {
-		_, making := r.making.Load(route)
+		_, making := r.making.Load(what)
 		return making
 	}
-	r.making.Delete(route)
+	r.making.Delete(what)
 	return exposure.Missing(&have, at)
 }
 
@@ -137,12 +127,16 @@ func (r *Reach) Host(ctx context.Context, h exposure.Host) (exposure.Way, error)
 	return way, nil
 }
 
+// called is an object in errors, and among those that are being made.
+func called(o client.Object, name types.NamespacedName) string { return fmt.Sprintf("%T %s", o, name) }
+
 // ensure makes an object, or brings ours up to date.
 func (r *Reach) ensure(ctx context.Context, want client.Object) error {
-	what := fmt.Sprintf("%T %s", want, client.ObjectKeyFromObject(want))
+	what := called(want, client.ObjectKeyFromObject(want))
 	have := want.DeepCopyObject().(client.Object)
 	err := r.Client.Get(ctx, client.ObjectKeyFromObject(want), have)
 	if apierrors.IsNotFound(err) {
+		r.making.Store(what, nil)
 		if err = r.Client.Create(ctx, want); apierrors.IsAlreadyExists(err) {
 			return nil // the cache is behind; the next look compares
 		}
@@ -154,6 +148,7 @@ func (r *Reach) ensure(ctx context.Context, want client.Object) error {
 	if err != nil {
 		return fmt.Errorf("read %s: %w", what, err)
 	}
+	r.making.Delete(what)
 	if have.GetLabels()[exposure.PurposeKey] == "" {
 		return fmt.Errorf("%s is there and not Ebb's; rename or delete it", what)
 	}

@@ -253,17 +253,17 @@ func TestWhoCannotSayWhoItIsHasNotSent(t *testing.T) {
 	s := sender(t, Options{Identity: identity})
 	shop := model.Destination{URL: u, Audience: "shop"}
 	till := model.Account{Key: model.Key{Namespace: "default", Name: "till-"}}
-	if a := s.Send(t.Context(), Request{Event: sample(), To: model.Destination{URL: u, Audience: "bank"}, As: till}); !a.Unsent || a.Status != 0 || a.Err == nil || hits != 0 {
+	if a := s.Send(t.Context(), Request{Event: sample(), To: model.Destination{URL: u, Audience: "bank"}, As: till}); !a.Unsent() || a.Status != 0 || a.Err == nil || hits != 0 {
 		t.Errorf("without a token: %+v, %d requests", a, hits)
 	}
-	if a := s.Send(t.Context(), Request{Event: sample(), To: shop, As: till}); !a.Unsent || a.Status != code || identity.doubted[0] != "till-for-shop" {
+	if a := s.Send(t.Context(), Request{Event: sample(), To: shop, As: till}); !a.Unsent() || a.Status != code || identity.doubted[0] != "till-for-shop" {
 		t.Errorf("a token that is not taken: %+v, %v", a, identity.doubted)
 	}
-	if a := s.Send(t.Context(), Request{Event: sample(), To: model.Destination{URL: u}, As: till}); a.Unsent || a.Status != code {
+	if a := s.Send(t.Context(), Request{Event: sample(), To: model.Destination{URL: u}, As: till}); a.Unsent() || a.Status != code {
 		t.Errorf("nobody asks: %+v", a)
 	}
 	code = http.StatusForbidden
-	if a := s.Send(t.Context(), Request{Event: sample(), To: shop, As: till}); a.Unsent || a.Status != code {
+	if a := s.Send(t.Context(), Request{Event: sample(), To: shop, As: till}); a.Unsent() || a.Status != code {
 		t.Errorf("who may not: %+v", a)
 	}
 }
@@ -283,16 +283,16 @@ func TestWhatFindsNoWayYetHasNotBeenSent(t *testing.T) {
 		},
 	})
 	to := Request{Event: sample(), To: model.Destination{URL: "http://display.shop.svc:80/path"}}
-	if a := s.Send(t.Context(), to); !a.Unsent || a.Again <= 0 || a.Text != "the gateways do not lead to display.shop.svc:80 yet" {
+	if a := s.Send(t.Context(), to); !a.Unsent() || a.Again <= 0 || a.Text != "the gateways do not lead to display.shop.svc:80 yet" {
 		t.Errorf("%+v", a)
 	}
 	missing = false
-	if a := s.Send(t.Context(), to); a.Unsent || a.Status != http.StatusNotFound {
+	if a := s.Send(t.Context(), to); a.Unsent() || a.Status != http.StatusNotFound {
 		t.Errorf("%+v", a)
 	}
 	missing = true
 	direct := Request{Event: sample(), To: model.Destination{URL: u}}
-	if a := s.Send(t.Context(), direct); a.Unsent || a.Status != http.StatusNotFound {
+	if a := s.Send(t.Context(), direct); a.Unsent() || a.Status != http.StatusNotFound {
 		t.Errorf("%+v", a)
 	}
 }

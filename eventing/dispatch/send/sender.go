@@ -75,11 +75,13 @@ type Answer struct {
 	Text string
 	// Err is why there was no answer.
 	Err error
-	// Unsent says that the event is as good as not sent: the sender could not say who it is, as there was no token or it may be out of date,
-	// or the way there was not made yet. Another attempt may fare better after Again.
-	Unsent bool
-	Again  time.Duration
+	// Again is not zero where the event is as good as not sent: the sender could not say who it is, as there was no token or it may be out of
+	// date, or the way there was not made yet. Another attempt may fare better after it.
+	Again time.Duration
 }
+
+// Unsent reports whether the event is as good as not sent.
+func (a Answer) Unsent() bool { return a.Again > 0 }
 
 // How soon what was not sent may be tried again: tokens are asked of the API, ways are waited for.
 const (
@@ -142,16 +144,14 @@ func (s *Sender) Send(ctx context.Context, r Request) Answer {
 	}
 	answer, err := s.exchange(ctx, r)
 	if err != nil {
-		var nobody *unproven
-		without := errors.As(err, &nobody)
+		var again time.Duration
+		if nobody := (*unproven)(nil); errors.As(err, &nobody) {
+			again = againProven
+		}
 		if cause := context.Cause(ctx); cause != nil {
 			err = cause
 		}
-		answer := Answer{Err: err, Text: "no answer: " + err.Error()}
-		if without {
-			answer.Unsent, answer.Again = true, againProven
-		}
-		return answer
+		return Answer{Err: err, Text: "no answer: " + err.Error(), Again: again}
 	}
 	return answer
 }
@@ -188,9 +188,9 @@ func (s *Sender) exchange(ctx context.Context, r Request) (Answer, error) {
 	}
 	switch {
 	case answer.Status == http.StatusUnauthorized && s.options.Identity != nil && s.options.Identity.Doubted(ctx, r.As, r.To, token):
-		answer.Unsent, answer.Again = true, againProven
+		answer.Again = againProven
 	case answer.Status == http.StatusNotFound && s.missing(request, begun):
-		answer.Unsent, answer.Again, answer.Text = true, againThere, "the gateways do not lead to "+request.Host+" yet"
+		answer.Again, answer.Text = againThere, "the gateways do not lead to "+request.Host+" yet"
 	}
 	return answer, nil
 }

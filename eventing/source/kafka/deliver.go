@@ -62,7 +62,7 @@ func (d *delivery) attempts(ctx context.Context, e *event.Event, to model.Destin
 		if ctx.Err() != nil {
 			return answer, false
 		}
-		if answer.Unsent {
+		if answer.Unsent() {
 			failed-- // it says nothing about the event
 			d.log.Warn("event not sent, tried again", "kafkasource", d.name, "sink", to.URL, "answer", answer.Text)
 			if !pause(ctx, answer.Again) {
