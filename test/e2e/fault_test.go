@@ -128,10 +128,13 @@ func (s *space) restarted() []string {
 		`go-template={{range .items}}{{$pod := .metadata.name}}{{range .status.containerStatuses}}{{if .restartCount}}{{$pod}} {{end}}{{end}}{{end}}`))
 }
 
-// forgiven waits, where many kills follow each other, until an agent starts the next Envoy that dies at once again: deaths in a row are answered
-// with longer and longer pauses, and one that has run for ten seconds begins anew.
-func forgiven(t *testing.T, struck time.Time) {
+// killEnvoy kills an Envoy under load, which is to be back in two seconds. Where many kills follow each other it then waits until the next one is
+// started again at once too: an agent answers deaths in a row with longer and longer pauses, and forgives an Envoy that has run for ten seconds.
+func killEnvoy(t *testing.T, l *load, pid int) {
 	t.Helper()
+	kill(t, pid)
+	struck := time.Now()
+	outage(t, l, struck, 2*time.Second)
 	if !long() {
 		return
 	}
@@ -222,10 +225,7 @@ func TestFaultKilledGatewayEnvoyIsBackInASecond(t *testing.T) {
 		if len(envoys) != 1 {
 			t.Fatalf("the gateway's agent has the children %v", envoys)
 		}
-		kill(t, envoys[0])
-		at := time.Now()
-		outage(t, l, at, 2*time.Second)
-		forgiven(t, at)
+		killEnvoy(t, l, envoys[0])
 	}
 	t.Log(l.stop())
 }
@@ -251,10 +251,7 @@ func TestFaultOneKilledNodeProxyIsBackInASecond(t *testing.T) {
 		if len(envoys) == 0 {
 			t.Fatal("the node's agent has no children")
 		}
-		kill(t, envoys[n%len(envoys)])
-		at := time.Now()
-		outage(t, l, at, 2*time.Second)
-		forgiven(t, at)
+		killEnvoy(t, l, envoys[n%len(envoys)])
 	}
 	t.Log(l.stop())
 }

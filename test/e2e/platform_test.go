@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -59,6 +61,23 @@ type component struct {
 	Restarts int
 	// UptimeSeconds is how long it has run.
 	UptimeSeconds float64
+}
+
+// logged waits until a line of a component's log has all of some texts.
+func (p *platform) logged(t *testing.T, within time.Duration, component string, texts ...string) {
+	t.Helper()
+	eventually(t, within, fmt.Sprintf("the log of %s to have a line with %q", component, texts), func() error {
+		out, err := p.ebb("logs", component)
+		if err != nil {
+			return fmt.Errorf("%w: %s", err, out)
+		}
+		for line := range strings.Lines(out) {
+			if !slices.ContainsFunc(texts, func(text string) bool { return !strings.Contains(line, text) }) {
+				return nil
+			}
+		}
+		return errors.New("it has none")
+	})
 }
 
 func (p *platform) component(name string) (component, error) {

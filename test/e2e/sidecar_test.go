@@ -1,8 +1,6 @@
 package e2e
 
 import (
-	"fmt"
-	"strings"
 	"testing"
 	"time"
 
@@ -16,13 +14,7 @@ func TestAServiceWithSidecarsWakesAndSleeps(t *testing.T) {
 	annotations := asleepAtFirst()
 	annotations[serving.ReplicaProxyAnnotationKey] = serving.ReplicaProxySidecar
 	url := s.cold(app{name: "a", annotations: annotations})
-	eventually(t, time.Minute, "the sidecars' image to be unpacked", func() error {
-		out, err := shared.ebb("logs", "control-plane")
-		if err != nil || !strings.Contains(out, "image of sidecars unpacked") {
-			return fmt.Errorf("%v: the control plane's log says nothing of it", err)
-		}
-		return nil
-	})
+	shared.logged(t, time.Minute, "control-plane", "image of sidecars unpacked")
 	for range 2 {
 		expect(t, url, "Hello World!")
 		for _, pod := range s.replicas("a") {

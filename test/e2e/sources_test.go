@@ -304,15 +304,7 @@ spec: {broker: b, subscriber: {ref: {apiVersion: v1, kind: Service, name: event-
 		s.apply("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: " + name + ", labels: {app: cart}}\n")
 	}
 	cart("refused")
-	eventually(t, 20*time.Second, "the source to be refused", func() error {
-		out, err := shared.ebb("logs", "broker")
-		for line := range strings.Lines(out) {
-			if strings.Contains(line, "event given up") && strings.Contains(line, s.name+"/changes") {
-				return nil
-			}
-		}
-		return fmt.Errorf("%v: the broker's log says nothing of %s/changes", err, s.name)
-	})
+	shared.logged(t, 20*time.Second, "broker", "event given up", s.name+"/changes")
 	s.apply(`apiVersion: eventing.knative.dev/v1alpha1
 kind: EventPolicy
 metadata: {name: changes}

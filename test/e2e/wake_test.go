@@ -152,8 +152,7 @@ func TestClientThatLeavesCountsNoMore(t *testing.T) {
 // holds waits until so many requests are held for a revision.
 func (s *space) holds(revision string, want int) {
 	s.t.Helper()
-	// A slow machine takes as long to have ten thousand requests held.
-	eventually(s.t, 60*time.Second, fmt.Sprintf("%d are held", want), func() error {
+	eventually(s.t, 15*time.Second, fmt.Sprintf("%d are held", want), func() error {
 		n, err := s.held(revision)
 		if err == nil && n != want {
 			err = fmt.Errorf("%d are", n)
@@ -181,7 +180,7 @@ func TestAllHeldRequestsOfOneColdServiceAreAnswered(t *testing.T) {
 func multiplexed() *http.Client {
 	protocols := &http.Protocols{}
 	protocols.SetUnencryptedHTTP2(true)
-	return &http.Client{Timeout: 3 * time.Minute, Transport: &http.Transport{Protocols: protocols, DialContext: loopback}}
+	return &http.Client{Timeout: time.Minute, Transport: &http.Transport{Protocols: protocols, DialContext: loopback}}
 }
 
 func TestRequestsPastTheBoundOfTheHoldGetARetryAfter(t *testing.T) {

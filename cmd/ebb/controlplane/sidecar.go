@@ -161,19 +161,8 @@ func (c *controlPlane) findSidecar(ctx context.Context) error {
 	case os.Getenv(podName) != "":
 		c.injected.image, err = ownImage(ctx, c.kube, os.Getenv(podNamespace), os.Getenv(podName))
 	case c.Images != "" && c.Envoy != "":
-		var made func(context.Context) error
-		if c.injected.image, made, err = localImage(c.Images, c.Envoy); err != nil {
-			return err
-		}
-		c.makeImage = func(ctx context.Context) error {
-			if err := made(ctx); err != nil {
-				return err
-			}
-			c.pullImage(ctx)
-			return nil
-		}
-		if byDefault {
-			return c.makeImage(ctx)
+		if c.injected.image, c.makeImage, err = c.localImage(); err == nil && byDefault {
+			err = c.makeImage(ctx)
 		}
 	case byDefault:
 		err = errors.New("--replica-proxy=sidecar needs an image with ebb-sidecar and envoy: give --sidecar-image, or set POD_NAME and POD_NAMESPACE to use this pod's own")
@@ -200,17 +189,17 @@ func (c *controlPlane) pullImage(ctx context.Context) {
 }
 
 // localImage is the image of the sidecar that lies beside this very program, and an Envoy: its name, and what makes it in the local store.
-func localImage(images, envoy string) (string, func(context.Context) error, error) {
+func (c *controlPlane) localImage() (string, func(context.Context) error, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return "", nil, err
 	}
-	programs := bundle.Replica(self, envoy)
+	programs := bundle.Replica(self, c.Envoy)
 	name, err := bundle.Local(programs)
 	if err != nil {
 		return "", nil, fmt.Errorf("image for sidecars: %w", err)
 	}
-	store, err := image.Open(images)
+	store, err := image.Open(c.Images)
 	if err != nil {
 		return "", nil, err
 	}
@@ -218,6 +207,7 @@ func localImage(images, envoy string) (string, func(context.Context) error, erro
 		if err := bundle.Ensure(ctx, store, name, programs); err != nil {
 			return fmt.Errorf("image for sidecars: %w", err)
 		}
+		c.pullImage(ctx)
 		return nil
 	}, nil
 }
