@@ -144,7 +144,7 @@ func (l local) node() platform.Component {
 
 func (l local) broker() platform.Component {
 	args := []string{
-		"broker", "--kubeconfig", l.ControlPlaneKubeconfig, "--dir", filepath.Join(l.State, "events"),
+		"broker", "--kubeconfig", l.BrokerKubeconfig, "--dir", filepath.Join(l.State, "events"),
 		"--listen", net.JoinHostPort(l.BridgeAddress, strconv.Itoa(eventsPort)), "--advertise", l.BridgeAddress,
 		"--gateway", net.JoinHostPort(l.BridgeAddress, strconv.Itoa(internalPort)), "--gateway-host", l.internalHost(),
 		"--cluster-domain", l.ClusterDomain, "--domain", localDomain, "--debug-listen", "unix:" + l.socket("events"),

@@ -164,7 +164,8 @@ func accountsAreGuarded(t *testing.T, c *apiserver.Cluster) {
 	config := rest.CopyConfig(c.Config)
 	admin := kubernetes.NewForConfigOrDie(config).CoreV1().ServiceAccounts("default")
 	config.Impersonate = rest.ImpersonationConfig{UserName: "system:serviceaccount:knative-eventing:ebb-broker"}
-	broker := kubernetes.NewForConfigOrDie(config).CoreV1().ServiceAccounts("default")
+	asBroker := kubernetes.NewForConfigOrDie(config).CoreV1()
+	broker := asBroker.ServiceAccounts("default")
 	account := func(name string, labels map[string]string) *corev1.ServiceAccount {
 		return &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}}
 	}
@@ -178,6 +179,14 @@ func accountsAreGuarded(t *testing.T, c *apiserver.Cluster) {
 	apiserver.Eventually(t, "the policy is in force", func(context.Context) bool {
 		return apierrors.IsForbidden(token("powerful", "a")) || apierrors.IsInvalid(token("powerful", "a"))
 	})
+	itself := func(audience string) error {
+		_, err := asBroker.ServiceAccounts("knative-eventing").CreateToken(t.Context(), "ebb-broker",
+			&authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{Audiences: []string{audience}}}, metav1.CreateOptions{})
+		return err
+	}
+	if err := itself("ebb"); err != nil {
+		t.Errorf("a token of its own: %v", err)
+	}
 	ours := map[string]string{"eventing.knative.dev/oidc": "enabled"}
 	short := identity.NameOf(schema.GroupKind{Group: "eventing.knative.dev", Kind: "Trigger"}, "t")
 	for _, name := range []string{short, identity.NameOf(schema.GroupKind{Group: "messaging.knative.dev", Kind: "Subscription"}, strings.Repeat("a-long-name-", 8))} {
@@ -191,7 +200,7 @@ func accountsAreGuarded(t *testing.T, c *apiserver.Cluster) {
 	_, unlabelled := broker.Create(t.Context(), account("u"+short, nil), metav1.CreateOptions{})
 	_, misnamed := broker.Create(t.Context(), account("misnamed", ours), metav1.CreateOptions{})
 	for what, err := range map[string]error{
-		"a token for the API server": token(short), "a token for several": token(short, "a", "b"),
+		"a token for the API server": token(short), "its own for the API server": itself("https://kubernetes.default.svc"), "a token for several": token(short, "a", "b"),
 		"an account without the label": unlabelled, "an account of another name": misnamed,
 		"no account of others": broker.Delete(t.Context(), "powerful", metav1.DeleteOptions{}),
 	} {

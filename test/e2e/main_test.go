@@ -167,10 +167,11 @@ func inside(m *testing.M, state string) (int, error) {
 		return 1, err
 	}
 	code := m.Run()
+	overstepped := shared.oversteps()
 	if out, err := shared.ebb("down"); err != nil {
 		return 1, fmt.Errorf("ebb down: %w\n%s", err, out)
 	}
-	return code, nil
+	return code, overstepped
 }
 
 // configure lets services go back to zero in seconds.

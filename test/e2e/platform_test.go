@@ -67,7 +67,7 @@ type component struct {
 func (p *platform) logged(t *testing.T, within time.Duration, component string, texts ...string) {
 	t.Helper()
 	eventually(t, within, fmt.Sprintf("the log of %s to have a line with %q", component, texts), func() error {
-		out, err := p.ebb("logs", component)
+		out, err := p.ebb("logs", "--tail=-1", component)
 		if err != nil {
 			return fmt.Errorf("%w: %s", err, out)
 		}

@@ -2,17 +2,22 @@ package kube
 
 import (
 	"context"
+	_ "embed"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"ebb.dev/ebb/deploy/kubernetes"
 )
 
 // Namespaces are those every cluster has.
@@ -20,9 +25,9 @@ var Namespaces = []string{"ebb-system", "knative-serving", "knative-eventing"}
 
 // Cluster is a client with the admin's certificate.
 type Cluster struct {
-	http   *http.Client
-	host   string
-	client kubernetes.Interface
+	http    *http.Client
+	host    string
+	objects client.Client
 }
 
 // NewCluster reads the admin's kubeconfig.
@@ -36,11 +41,11 @@ func NewCluster(kubeconfig string) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	client, err := kubernetes.NewForConfigAndClient(conf, httpClient)
+	objects, err := client.New(conf, client.Options{HTTPClient: httpClient})
 	if err != nil {
 		return nil, err
 	}
-	return &Cluster{httpClient, conf.Host, client}, nil
+	return &Cluster{httpClient, conf.Host, objects}, nil
 }
 
 // Ready returns nil when the API server says it is ready.
@@ -66,8 +71,8 @@ func (c *Cluster) Ready(ctx context.Context) error {
 func (c *Cluster) NodeReady(ctx context.Context, name string, since time.Time) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	node, err := c.client.CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{})
-	if err != nil {
+	var node corev1.Node
+	if err := c.objects.Get(ctx, client.ObjectKey{Name: name}, &node); err != nil {
 		return err
 	}
 	for _, condition := range node.Status.Conditions {
@@ -83,37 +88,59 @@ func (c *Cluster) NodeReady(ctx context.Context, name string, since time.Time) e
 	return fmt.Errorf("node %s has not reported", name)
 }
 
-// Bootstrap makes the namespaces and roles of a new cluster; what exists is left as it is.
+// rightsOfDNS are what every cluster of ours needs; rightsHere what Ebb's processes need beside those of any cluster.
+//
+//go:embed dns.yaml
+var rightsOfDNS []byte
+
+//go:embed rights.yaml
+var rightsHere []byte
+
+// Bootstrap makes what a cluster begins with: namespaces, which are left as they are once they exist, and what its own DNS may do.
 func (c *Cluster) Bootstrap(ctx context.Context) error {
 	for _, name := range Namespaces {
-		_, err := c.client.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
+		err := c.objects.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})
 		if err != nil && !apierrors.IsAlreadyExists(err) {
 			return fmt.Errorf("namespace %s: %w", name, err)
 		}
 	}
-	role := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "ebb:dns"}, Rules: []rbacv1.PolicyRule{
-		{APIGroups: []string{""}, Resources: []string{"services", "namespaces", "pods"}, Verbs: []string{"list", "watch", "get"}},
-		{APIGroups: []string{"discovery.k8s.io"}, Resources: []string{"endpointslices"}, Verbs: []string{"list", "watch"}},
-	}}
-	if _, err := c.client.RbacV1().ClusterRoles().Create(ctx, role, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
-		return fmt.Errorf("cluster role %s: %w", role.Name, err)
+	rights, err := kubernetes.Decode(rightsOfDNS)
+	if err != nil {
+		return fmt.Errorf("rights of DNS: %w", err)
 	}
-	bindings := []*rbacv1.ClusterRoleBinding{
-		binding("ebb:dns", role.Name, rbacv1.Subject{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: "ebb:dns"}),
-		binding(SystemGroup, "cluster-admin", rbacv1.Subject{Kind: rbacv1.GroupKind, APIGroup: rbacv1.GroupName, Name: SystemGroup}),
+	return c.apply(ctx, rights)
+}
+
+// formerBinding made all of Ebb's processes admins, in state folders of before 2026-11-22.
+const formerBinding = "ebb:system"
+
+// Grant gives Ebb's processes their accounts and rights: those that they have on any cluster, and what only a laptop needs. They are always as
+// they are here.
+func (c *Cluster) Grant(ctx context.Context) error {
+	rights, err := kubernetes.Rights()
+	if err != nil {
+		return fmt.Errorf("rights of a cluster: %w", err)
 	}
-	for _, b := range bindings {
-		if _, err := c.client.RbacV1().ClusterRoleBindings().Create(ctx, b, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
-			return fmt.Errorf("cluster role binding %s: %w", b.Name, err)
-		}
+	here, err := kubernetes.Decode(rightsHere)
+	if err != nil {
+		return fmt.Errorf("rights of a laptop: %w", err)
+	}
+	if err := c.apply(ctx, slices.Concat(rights, here)); err != nil {
+		return err
+	}
+	former := &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: formerBinding}}
+	if err := c.objects.Delete(ctx, former); client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("cluster role binding %s: %w", formerBinding, err)
 	}
 	return nil
 }
 
-func binding(name, role string, subject rbacv1.Subject) *rbacv1.ClusterRoleBinding {
-	return &rbacv1.ClusterRoleBinding{
-		ObjectMeta: metav1.ObjectMeta{Name: name},
-		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role},
-		Subjects:   []rbacv1.Subject{subject},
+func (c *Cluster) apply(ctx context.Context, objects []*unstructured.Unstructured) error {
+	for _, o := range objects {
+		err := c.objects.Apply(ctx, client.ApplyConfigurationFromUnstructured(o), client.FieldOwner("ebb"), client.ForceOwnership)
+		if err != nil {
+			return fmt.Errorf("%s %s: %w", o.GetKind(), client.ObjectKeyFromObject(o), err)
+		}
 	}
+	return nil
 }

@@ -55,15 +55,16 @@ const (
 	UserProxy             = "kube-proxy"
 	UserDNS               = "dns"
 	UserControlPlane      = "control-plane"
+	UserBroker            = "broker"
 	UserNodeAgent         = "node-agent"
 )
 
-// SystemGroup is the group of Ebb's own processes.
-const SystemGroup = "ebb:system"
+// lightNodes is the group of those that stand in for a kubelet.
+const lightNodes = "ebb:light-nodes"
 
 // kubeconfigUsers get a kubeconfig each.
 var kubeconfigUsers = []string{
-	UserAdmin, UserControllerManager, UserScheduler, UserNode, UserProxy, UserDNS, UserControlPlane, UserNodeAgent,
+	UserAdmin, UserControllerManager, UserScheduler, UserNode, UserProxy, UserDNS, UserControlPlane, UserBroker, UserNodeAgent,
 }
 
 // pki is the folder of certificates.
@@ -95,6 +96,10 @@ func (s Settings) certificates() []pki.Wanted {
 	if ip := net.ParseIP(s.NodeAddress); ip != nil {
 		local, served = append(local, ip), append(served, ip)
 	}
+	var agent []string
+	if !s.Kubelet {
+		agent = []string{lightNodes}
+	}
 	names := []string{"localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc." + Domain}
 	return []pki.Wanted{
 		{Name: "apiserver", User: "kube-apiserver", DNS: names, IPs: served},
@@ -106,8 +111,10 @@ func (s Settings) certificates() []pki.Wanted {
 		{Name: UserNode, User: "system:node:" + s.NodeName, Groups: []string{"system:nodes"}},
 		{Name: UserProxy, User: "system:kube-proxy"},
 		{Name: UserDNS, User: "ebb:dns"},
-		{Name: UserControlPlane, User: "ebb:control-plane", Groups: []string{SystemGroup}},
-		{Name: UserNodeAgent, User: "ebb:node-agent", Groups: []string{SystemGroup}},
+		// They are whom a cluster's manifests know, with the rights they have there.
+		{Name: UserControlPlane, User: "system:serviceaccount:ebb-system:ebb-control-plane"},
+		{Name: UserBroker, User: "system:serviceaccount:knative-eventing:ebb-broker"},
+		{Name: UserNodeAgent, User: "ebb:node-agent", Groups: agent},
 	}
 }
 

@@ -53,9 +53,9 @@ type Environment struct {
 	Ebb, Envoy, Bin string
 	// Server is the API server's URL.
 	Server string
-	// AdminKubeconfig is the user's; ControlPlaneKubeconfig and NodeAgentKubeconfig are for Ebb's processes (group ebb:system);
-	// NodeKubeconfig is that of the node itself (system:node:NAME).
-	AdminKubeconfig, ControlPlaneKubeconfig, NodeAgentKubeconfig, NodeKubeconfig string
+	// AdminKubeconfig is the user's, NodeKubeconfig that of the node itself (system:node:NAME); each of Ebb's processes has its own, with
+	// the rights it needs.
+	AdminKubeconfig, ControlPlaneKubeconfig, BrokerKubeconfig, NodeAgentKubeconfig, NodeKubeconfig string
 	// CAFile, NodeCertFile and NodeKeyFile let a light node serve the kubelet's API: the certificate is the node's, the API server
 	// presents one that CAFile verifies.
 	CAFile, NodeCertFile, NodeKeyFile string

@@ -327,7 +327,11 @@ func (p *platform) startKubernetes(ctx context.Context) (*kube.Cluster, error) {
 		if err != nil {
 			return err
 		}
-		return cluster.Bootstrap(ctx)
+		err = cluster.Bootstrap(ctx)
+		if err == nil && p.opts.Components != nil {
+			err = cluster.Grant(ctx)
+		}
+		return err
 	})
 }
 
@@ -380,7 +384,7 @@ func (p *platform) environment() Environment {
 	e := Environment{
 		State: p.dir.Root(), Run: p.dir.Run(), Logs: p.dir.Logs(), Ebb: p.tools.ebb, Envoy: p.tools.envoy, Bin: p.tools.bin,
 		Server: s.Server(), AdminKubeconfig: s.Kubeconfig(kube.UserAdmin), ControlPlaneKubeconfig: s.Kubeconfig(kube.UserControlPlane),
-		NodeAgentKubeconfig: s.Kubeconfig(kube.UserNodeAgent), NodeKubeconfig: s.Kubeconfig(kube.UserNode),
+		BrokerKubeconfig: s.Kubeconfig(kube.UserBroker), NodeAgentKubeconfig: s.Kubeconfig(kube.UserNodeAgent), NodeKubeconfig: s.Kubeconfig(kube.UserNode),
 		CAFile: s.CAFile(), NodeCertFile: s.NodeCertFile(), NodeKeyFile: s.NodeKeyFile(),
 		HTTPPort: p.inst.HTTPPort, NodeKind: p.inst.Node, NodeName: p.inst.NodeName, BridgeAddress: s.NodeAddress, PodCIDR: s.PodCIDR,
 		DNSAddress: s.NodeAddress, ClusterDomain: kube.Domain, RegistryAddress: loopback(p.inst.RegistryPort), RuntimeSocket: s.RuntimeSocket,
