@@ -2,7 +2,6 @@ package controlplane
 
 import (
 	"context"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"slices"
@@ -88,12 +87,19 @@ type trustKeeper struct {
 
 // setupTrust makes the reconciler that follows revisions, namespaces and the roots.
 func (c *controlPlane) setupTrust(ctx context.Context) error {
-	keeper := &trustKeeper{client: c.manager.GetClient(), live: c.uncached(), fallback: serving.ReplicaProxy(c.ReplicaProxy), roots: c.rootsPEM, image: c.makeImage}
+	keeper := &trustKeeper{client: c.manager.GetClient(), live: c.uncached(), fallback: serving.ReplicaProxy(c.ReplicaProxy), roots: func() string { return string(rootsPEM(c.ca)) }, image: c.makeImage}
 	if c.TrustFile == "" {
 		keeper.own = agentNamespaces
 	}
 	rotated := make(chan event.TypedGenericEvent[client.Object])
-	go c.followRoots(ctx, rotated)
+	_, changed := c.ca.Roots()
+	go followRoots(ctx, c.ca, changed, c.Log, func(ctx context.Context) error {
+		select {
+		case <-ctx.Done():
+		case rotated <- event.TypedGenericEvent[client.Object]{Object: &corev1.Namespace{}}:
+		}
+		return nil
+	})
 	ofNamespace := handler.EnqueueRequestsFromMapFunc(func(_ context.Context, object client.Object) []reconcile.Request {
 		return []reconcile.Request{{NamespacedName: types.NamespacedName{Name: object.GetNamespace()}}}
 	})
@@ -106,32 +112,6 @@ func (c *controlPlane) setupTrust(ctx context.Context) error {
 		return fmt.Errorf("roots for sidecars: %w", err)
 	}
 	return nil
-}
-
-// followRoots tells the keeper of new roots until the context ends.
-func (c *controlPlane) followRoots(ctx context.Context, rotated chan<- event.TypedGenericEvent[client.Object]) {
-	for {
-		_, changed := c.ca.Roots()
-		select {
-		case <-ctx.Done():
-			return
-		case <-changed:
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case rotated <- event.TypedGenericEvent[client.Object]{Object: &corev1.Namespace{}}:
-		}
-	}
-}
-
-func (c *controlPlane) rootsPEM() string {
-	roots, _ := c.ca.Roots()
-	var out []byte
-	for _, root := range roots {
-		out = append(out, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: root.Raw})...)
-	}
-	return string(out)
 }
 
 // Reconcile looks at one namespace.

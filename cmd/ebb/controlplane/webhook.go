@@ -6,7 +6,6 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/tls"
-	"encoding/pem"
 	"fmt"
 	"net"
 	"net/http"
@@ -85,11 +84,7 @@ const localWebhook = "localhost"
 
 // endpoint says where the API server finds the webhooks: a Service in a cluster, a port of this machine otherwise.
 func endpoint(ca *identity.CA, service string, address net.Addr) func(string) admissionregistrationv1.WebhookClientConfig {
-	roots, _ := ca.Roots()
-	var bundle []byte
-	for _, root := range roots {
-		bundle = append(bundle, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: root.Raw})...)
-	}
+	bundle := rootsPEM(ca)
 	return func(path string) admissionregistrationv1.WebhookClientConfig {
 		if service != "" {
 			return admissionregistrationv1.WebhookClientConfig{CABundle: bundle, Service: &admissionregistrationv1.ServiceReference{
