@@ -2,11 +2,13 @@ package apiserver
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -91,4 +93,18 @@ func explain(account types.NamespacedName, missing []Lack) string {
 	return fmt.Sprintf("User %s cannot %s; allow it, such as with: kubectl create %s %s --verb=%s --resource=%s%s && kubectl create %sbinding %s --%s=%s --serviceaccount=%s:%s%s",
 		userOf(account), strings.Join(cannot, ", "),
 		role, name, strings.Join(verbs, ","), first.Resource, where, role, name, role, name, account.Namespace, account.Name, where)
+}
+
+// watchedLabel is on roles whose rights Ebb's broker has too; deploy/kubernetes/base aggregates them.
+const watchedLabel = "eventing.ebb.dev/watched=true"
+
+// troubled says why a watch failed, and what lets the broker watch what only the source's own account may.
+func troubled(err error) string {
+	var refused apierrors.APIStatus
+	if !apierrors.IsForbidden(err) || !errors.As(err, &refused) || refused.Status().Details == nil {
+		return err.Error()
+	}
+	what := schema.GroupResource{Group: refused.Status().Details.Group, Resource: refused.Status().Details.Kind}
+	return fmt.Sprintf("%v; let Ebb's broker watch it, such as with: kubectl create clusterrole watched-%[2]s --verb=list,watch --resource=%[3]s && kubectl label clusterrole watched-%[2]s %[4]s",
+		err, what.Resource, what, watchedLabel)
 }

@@ -111,7 +111,7 @@ func Decide(in Input) sourcesv1.ApiServerSourceStatus {
 	case in.Synced:
 		marks.MarkTrue(deployed)
 	case in.Trouble != nil:
-		marks.MarkFalse(deployed, "WatchFailed", in.Trouble.Error())
+		marks.MarkFalse(deployed, "WatchFailed", troubled(in.Trouble))
 	case in.Sink.Err != nil:
 		marks.MarkUnknown(deployed, "SinkMissing", "it begins to watch once the sink has a URI")
 	default:

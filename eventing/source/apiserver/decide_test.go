@@ -2,11 +2,13 @@ package apiserver
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -53,6 +55,11 @@ func TestStatusSaysWhatKeepsASourceFromWatching(t *testing.T) {
 		{"an unknown kind", Input{Sink: there, Wrong: unserved{"Cart of shop/v1"}}, []string{"Ready=False:BadSpec", "SufficientPermissions=Unknown:NotAsked"}, "does not serve Cart of shop/v1"},
 		{"a full log", Input{Sink: there, Stored: errors.New("no room")}, []string{"Deployed=False:NotStored"}, "no room"},
 		{"a broken watch", Input{Sink: there, Trouble: errors.New("refused")}, []string{"Deployed=False:WatchFailed"}, "refused"},
+		{
+			"a broker that may not", Input{Sink: there, Trouble: fmt.Errorf("watch: %w", apierrors.NewForbidden(schema.GroupResource{Group: "shop", Resource: "carts"}, "", errors.New("no")))},
+			[]string{"Deployed=False:WatchFailed"},
+			"kubectl create clusterrole watched-carts --verb=list,watch --resource=carts.shop && kubectl label clusterrole watched-carts eventing.ebb.dev/watched=true",
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.in.Source, tt.in.Now, tt.in.Host, tt.in.Namespaces = shop(), noon, "https://api", []string{"shop"}
