@@ -172,7 +172,7 @@ func (b *bed) proxy(binary string, kind bootstrap.Kind, id, token, name string) 
 		ControlPlane: b.address, TrustDomain: trustDomain, TrustFile: filepath.Join(b.dir, "trust.pem"), Name: name,
 		Socket: filepath.Join(dir, "sds.sock"), Log: b.log,
 	}, token)
-	config, err := bootstrap.JSON(bootstrap.Settings{
+	config, err := bootstrap.Encode(bootstrap.Settings{
 		Kind: kind, ProxyID: id, ControlPlane: b.address, TrustDomain: trustDomain, Feed: 20 * time.Millisecond,
 		AgentSocket: filepath.Join(dir, "sds.sock"), AdminSocket: filepath.Join(dir, "admin.sock"),
 	})
@@ -183,7 +183,7 @@ func (b *bed) proxy(binary string, kind bootstrap.Kind, id, token, name string) 
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	command := exec.Command(binary, "-c", write("bootstrap.json", config), "--concurrency", "1", "--use-dynamic-base-id", "-l", "info")
+	command := exec.Command(binary, "-c", write("bootstrap"+bootstrap.Extension, config), "--concurrency", "1", "--use-dynamic-base-id", "-l", "info")
 	command.Env = append(os.Environ(), envoy.GatewayEnvironment+"="+id)
 	command.Stdout, command.Stderr = logs, logs
 	if err := command.Start(); err != nil {

@@ -1,7 +1,7 @@
 // Package bootstrap writes what an Envoy of Ebb's starts with: who it is, where the control plane and the agent are, what
 // it measures.
 //
-// In: Settings. Out: the bootstrap as JSON. Everything else reaches the Envoy over xDS.
+// In: Settings. Out: the bootstrap, as a file of Envoy's. Everything else reaches the Envoy over xDS.
 //
 // Hard rule: nothing in it is secret, and no port is opened: the admin page is a unix socket.
 package bootstrap
@@ -22,7 +22,6 @@ import (
 	metricsv3 "github.com/envoyproxy/go-control-plane/envoy/config/metrics/v3"
 	httpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
-	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -58,13 +57,17 @@ type Settings struct {
 	AgentSocket, AdminSocket string
 }
 
-// JSON is the bootstrap.
-func JSON(s Settings) ([]byte, error) {
+// Extension is what the name of the bootstrap's file ends in: Envoy reads it by that.
+const Extension = ".pb"
+
+// Encode is the bootstrap as a protocol buffer. As JSON it takes longer to write and to read, at every start of a pod with a sidecar; people
+// read it on Envoy's admin page (/config_dump).
+func Encode(s Settings) ([]byte, error) {
 	message, err := Make(s)
 	if err != nil {
 		return nil, err
 	}
-	out, err := protojson.MarshalOptions{Multiline: true}.Marshal(message)
+	out, err := proto.Marshal(message)
 	if err != nil {
 		return nil, fmt.Errorf("encode the bootstrap of %s: %w", s.ProxyID, err)
 	}

@@ -144,14 +144,14 @@ func (h *Host) AdminSocket(id string) string {
 // prepare writes an Envoy's bootstrap.
 func (h *Host) prepare(p Proxy) (runner.Config, error) {
 	admin := h.AdminSocket(p.ID)
-	data, err := bootstrap.JSON(bootstrap.Settings{
+	data, err := bootstrap.Encode(bootstrap.Settings{
 		Kind: p.Kind, ProxyID: p.ID, ControlPlane: h.ControlPlane, TrustDomain: h.TrustDomain,
 		AgentSocket: filepath.Join(h.Dir, "sds.sock"), AdminSocket: admin,
 	})
 	if err != nil {
 		return runner.Config{}, err
 	}
-	file := strings.TrimSuffix(admin, ".sock") + ".json"
+	file := strings.TrimSuffix(admin, ".sock") + bootstrap.Extension
 	if err := os.WriteFile(file, data, 0o600); err != nil {
 		return runner.Config{}, fmt.Errorf("write a bootstrap: %w", err)
 	}
