@@ -107,7 +107,8 @@ func AdjustPodAutoscaler(have *autoscalingv1alpha1.PodAutoscaler, in Input, reac
 	return to
 }
 
-// NewService returns the Service over the revision's pods. Nothing is sent to it: it makes their EndpointSlices.
+// NewService returns the Service over the revision's pods. Nothing is sent to it: it makes their EndpointSlices. So it has no address of its own,
+// for which every node would write its packet filter anew whenever a replica comes or goes (measured: docs/decisions/0022).
 func NewService(in Input) *corev1.Service {
 	r := in.Revision
 	port, name := networking.ServicePort(r.Spec.Protocol())
@@ -118,7 +119,8 @@ func NewService(in Input) *corev1.Service {
 			OwnerReferences: apply.OwnerOf(r, RevisionKind),
 		},
 		Spec: corev1.ServiceSpec{
-			Selector: selector(r),
+			ClusterIP: corev1.ClusterIPNone,
+			Selector:  selector(r),
 			Ports: []corev1.ServicePort{{
 				Name: name, Port: port, Protocol: corev1.ProtocolTCP, TargetPort: intstr.FromString(servingv1.UserPortName),
 			}},
