@@ -50,8 +50,8 @@ conformance: ## Public suites: CloudEvents SQL's test kit. Knative's own are not
 	@set -o pipefail; go test -trimpath -count=1 -v -run '^TestThePublicTestKitPasses$$' ./crds/cesql | grep -vE '^(=== |    --- PASS)'
 
 .PHONY: bench
-bench: build ## Measure side by side, as ratios; writes docs/bench/.
-	$(GO_BUILD) -o $(BIN)/ebb-bench ./test/bench/cmd/ebb-bench && $(BIN)/ebb-bench --out docs/bench
+bench: build ## Measure requests, side by side, as ratios, for an hour; writes docs/bench/.
+	$(GO_BUILD) -o $(BIN)/ebb-bench ./test/bench/cmd/ebb-bench && $(BIN)/ebb-bench --only memory,writes,coldstart,burst,warm,change --out docs/bench
 
 .PHONY: bench-events
 bench-events: SECTIONS ?= events,backlog
