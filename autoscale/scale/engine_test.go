@@ -369,6 +369,7 @@ func TestStatusesAreCollectedAndWrittenOnce(t *testing.T) {
 	if r.writes != 0 {
 		t.Fatalf("%d writes on the way of a waking request", r.writes)
 	}
+	r.clock.Step(wakeTime)
 	r.engine.writeStatuses(r.ctx)
 	want := Status{Desired: 29, Actual: 0, Phase: decide.Activating, PhaseReason: decide.PhaseQueued, PhaseSince: start.Add(10 * time.Millisecond), Initialized: true}
 	if diff := cmp.Diff(want, r.written[shop]); diff != "" || r.writes != 1 {
@@ -377,6 +378,32 @@ func TestStatusesAreCollectedAndWrittenOnce(t *testing.T) {
 	r.engine.writeStatuses(r.ctx)
 	if r.writes != 1 {
 		t.Error("written again without a change")
+	}
+}
+
+func TestAWakeIsOneWrite(t *testing.T) {
+	r := newRig(t, nil)
+	r.startAtOnce = false
+	r.sleeping(Spec{ContainerConcurrency: 1})
+	r.engine.writeStatuses(r.ctx)
+	r.writes = 0
+	r.demand(0, 1)
+	r.engine.Poke(shop)
+	for range 5 {
+		r.passTime(100 * time.Millisecond)
+		r.engine.writeStatuses(r.ctx)
+	}
+	if r.writes != 0 {
+		t.Errorf("%d writes while the replica starts: %+v", r.writes, r.written[shop])
+	}
+	r.mu.Lock()
+	r.counts[shop] = Counts{Wanted: 1, Total: 1, Ready: 1}
+	r.mu.Unlock()
+	r.engine.Poke(shop)
+	r.turn()
+	r.engine.writeStatuses(r.ctx)
+	if got := r.written[shop]; r.writes != 1 || got.Phase != decide.Active || got.Actual != 1 {
+		t.Errorf("%d writes, the last one %+v", r.writes, got)
 	}
 }
 

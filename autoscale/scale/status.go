@@ -2,6 +2,7 @@ package scale
 
 import (
 	"context"
+	"time"
 
 	"ebb.dev/ebb/autoscale/decide"
 )
@@ -78,13 +79,26 @@ func (e *Engine) writeStatuses(ctx context.Context) {
 	}
 }
 
+// wakeTime is how long the status of a revision that is being woken says that it sleeps. Most serve by then, and what starts their replicas has
+// the processors to itself, which two writes and all who watch them would take from it.
+const wakeTime = time.Second
+
+// wakes reports whether a status only says that a revision has begun to wake.
+func wakes(status, written Status, now time.Time) bool {
+	return written.Phase == decide.Inactive && status.Phase == decide.Activating && now.Sub(status.PhaseSince) < wakeTime
+}
+
 func (e *Engine) writeStatus(ctx context.Context, en *entry) {
 	e.mu.Lock()
 	status := en.status
 	gone := e.entries[en.revision] != en
 	same := status == en.written
+	later := !gone && wakes(status, en.written, e.clock.Now())
+	if later {
+		e.markDirty(en) // with the next batch
+	}
 	e.mu.Unlock()
-	if gone || same {
+	if gone || same || later {
 		return
 	}
 	err := e.config.Status.WriteStatus(ctx, en.revision, status)
