@@ -354,12 +354,18 @@ func TestARemovedRevisionStopsAndItsSuccessorWaitsForIt(t *testing.T) {
 	r.require("first the old, then the new", "up 1", "up 2")
 }
 
-func TestStatusesAreCollectedAndWrittenOnce(t *testing.T) {
+// asleepAndTold has a revision at zero, of which that is written, whose replicas take their time to start.
+func asleepAndTold(t *testing.T) *rig {
 	r := newRig(t, nil)
 	r.startAtOnce = false
 	r.sleeping(Spec{ContainerConcurrency: 1})
 	r.engine.writeStatuses(r.ctx)
 	r.writes = 0
+	return r
+}
+
+func TestStatusesAreCollectedAndWrittenOnce(t *testing.T) {
+	r := asleepAndTold(t)
 	for n := 1; n <= 20; n++ {
 		r.demand(0, float64(n))
 		r.clock.Step(10 * time.Millisecond)
@@ -382,11 +388,7 @@ func TestStatusesAreCollectedAndWrittenOnce(t *testing.T) {
 }
 
 func TestAWakeIsOneWrite(t *testing.T) {
-	r := newRig(t, nil)
-	r.startAtOnce = false
-	r.sleeping(Spec{ContainerConcurrency: 1})
-	r.engine.writeStatuses(r.ctx)
-	r.writes = 0
+	r := asleepAndTold(t)
 	r.demand(0, 1)
 	r.engine.Poke(shop)
 	for range 5 {

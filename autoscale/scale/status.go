@@ -91,14 +91,13 @@ func wakes(status, written Status, now time.Time) bool {
 func (e *Engine) writeStatus(ctx context.Context, en *entry) {
 	e.mu.Lock()
 	status := en.status
-	gone := e.entries[en.revision] != en
-	same := status == en.written
-	later := !gone && wakes(status, en.written, e.clock.Now())
-	if later {
+	write := e.entries[en.revision] == en && status != en.written
+	if write && wakes(status, en.written, e.clock.Now()) {
+		write = false
 		e.markDirty(en) // with the next batch
 	}
 	e.mu.Unlock()
-	if gone || same || later {
+	if !write {
 		return
 	}
 	err := e.config.Status.WriteStatus(ctx, en.revision, status)

@@ -63,13 +63,22 @@ type component struct {
 	UptimeSeconds float64
 }
 
+// log is all that a component has written.
+func (p *platform) log(component string) (string, error) {
+	out, err := p.ebb("logs", "--tail=-1", component)
+	if err != nil {
+		return "", fmt.Errorf("log of %s: %w: %s", component, err, out)
+	}
+	return out, nil
+}
+
 // logged waits until a line of a component's log has all of some texts.
 func (p *platform) logged(t *testing.T, within time.Duration, component string, texts ...string) {
 	t.Helper()
 	eventually(t, within, fmt.Sprintf("the log of %s to have a line with %q", component, texts), func() error {
-		out, err := p.ebb("logs", "--tail=-1", component)
+		out, err := p.log(component)
 		if err != nil {
-			return fmt.Errorf("%w: %s", err, out)
+			return err
 		}
 		for line := range strings.Lines(out) {
 			if !slices.ContainsFunc(texts, func(text string) bool { return !strings.Contains(line, text) }) {

@@ -12,9 +12,9 @@ var overstep = regexp.MustCompile(`is forbidden: User \\?"(system:serviceaccount
 // oversteps looks whether Ebb's processes needed, in all that was done, a right that they do not have: the same roles are those of a cluster.
 func (p *platform) oversteps() error {
 	for _, component := range []string{"control-plane", "broker", "gateway", "node"} {
-		out, err := p.ebb("logs", "--tail=-1", component)
+		out, err := p.log(component)
 		if err != nil {
-			return fmt.Errorf("log of %s: %w: %s", component, err, out)
+			return err
 		}
 		for line := range strings.Lines(out) {
 			if overstep.MatchString(line) {

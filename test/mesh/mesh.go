@@ -2,7 +2,6 @@ package mesh
 
 import (
 	"context"
-	"encoding/pem"
 	"errors"
 	"os"
 	"testing"
@@ -35,8 +34,7 @@ func (t Tokens) Review(_ context.Context, token, _ string) (identity.Claims, err
 // WriteRoots writes the file that agents begin to believe a CA by.
 func WriteRoots(t testing.TB, ca *identity.CA, path string) {
 	t.Helper()
-	roots, _ := ca.Roots()
-	if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: roots[0].Raw}), 0o600); err != nil {
+	if err := os.WriteFile(path, ca.RootsPEM(), 0o600); err != nil {
 		t.Fatal(err)
 	}
 }

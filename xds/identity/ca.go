@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"crypto/rand"
 	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"log/slog"
 	"net/url"
@@ -138,6 +139,16 @@ func (ca *CA) Roots() ([]*x509.Certificate, <-chan struct{}) {
 		out = append(out, root.Certificate)
 	}
 	return out, ca.changed
+}
+
+// RootsPEM are the certificates to believe, as files and configurations have them.
+func (ca *CA) RootsPEM() []byte {
+	roots, _ := ca.Roots()
+	var out []byte
+	for _, root := range roots {
+		out = append(out, pem.EncodeToMemory(&pem.Block{Type: certificateBlock, Bytes: root.Raw})...)
+	}
+	return out
 }
 
 // Subject is whom a certificate is for.

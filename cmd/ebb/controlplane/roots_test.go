@@ -11,25 +11,16 @@ import (
 	"testing/synctest"
 	"time"
 
+	"ebb.dev/ebb/test/mesh"
 	"ebb.dev/ebb/xds/identity"
 )
-
-// kept is a keeper of roots in memory.
-type kept []byte
-
-func (k *kept) Load(context.Context) ([]byte, error) { return *k, nil }
-
-func (k *kept) Save(_ context.Context, data []byte) error {
-	*k = data
-	return nil
-}
 
 // A control plane that runs for months is believed by the API server on every day of them: the registration of its webhooks follows its roots,
 // also where it could not be written at first.
 func TestTheRegistrationFollowsTheRoots(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := slog.New(slog.NewTextHandler(io.Discard, nil))
-		ca, err := identity.OpenCA(t.Context(), "cluster.local", new(kept), time.Now, log)
+		ca, err := identity.OpenCA(t.Context(), "cluster.local", new(mesh.Memory), time.Now, log)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -276,14 +276,18 @@ func (c *controlPlane) serve(ctx context.Context) error {
 	run("admission", func() error {
 		return hooks.serve(ctx, webhooks, admission.NewHandler(c.configs, c.Log))
 	})
-	// Both are told again of each new root, long before it signs: what the API server does not believe would end every write.
+	// It is told again of each new root, long before that signs: what the API server does not believe would end every write.
 	register := func(ctx context.Context) error {
 		return registerWebhooks(ctx, c.uncached(), endpoint(c.ca, c.WebhookService, webhooks.Addr()))
 	}
 	if err := register(ctx); err != nil {
 		return err
 	}
-	go followRoots(ctx, c.ca, newRoots, c.Log, func(ctx context.Context) error { return errors.Join(c.publishTrust(ctx), register(ctx)) })
+	tell := register
+	if c.TrustFile != "" { // ConfigMaps follow with those of sidecars
+		tell = func(ctx context.Context) error { return errors.Join(c.publishTrust(ctx), register(ctx)) }
+	}
+	go followRoots(ctx, c.ca, newRoots, c.Log, tell)
 	informers := c.manager.GetCache().(ourCache).Cache
 	run("caches", func() error { return informers.Start(ctx) })
 	run("reconcilers", func() error { return c.manager.Start(ctx) })
@@ -372,13 +376,13 @@ func (c *controlPlane) uncached() client.Client {
 // publishTrust writes the roots where agents begin with them.
 func (c *controlPlane) publishTrust(ctx context.Context) error {
 	if c.TrustFile != "" {
-		if err := writeWhole(c.TrustFile, rootsPEM(c.ca), 0o644); err != nil {
+		if err := writeWhole(c.TrustFile, c.ca.RootsPEM(), 0o644); err != nil {
 			return fmt.Errorf("write the roots: %w", err)
 		}
 		return nil
 	}
 	for _, namespace := range agentNamespaces {
-		if err := writeTrust(ctx, c.uncached(), namespace, string(rootsPEM(c.ca))); err != nil {
+		if err := writeTrust(ctx, c.uncached(), namespace, string(c.ca.RootsPEM())); err != nil {
 			return err
 		}
 	}

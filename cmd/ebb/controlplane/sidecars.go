@@ -87,7 +87,7 @@ type trustKeeper struct {
 
 // setupTrust makes the reconciler that follows revisions, namespaces and the roots.
 func (c *controlPlane) setupTrust(ctx context.Context) error {
-	keeper := &trustKeeper{client: c.manager.GetClient(), live: c.uncached(), fallback: serving.ReplicaProxy(c.ReplicaProxy), roots: func() string { return string(rootsPEM(c.ca)) }, image: c.makeImage}
+	keeper := &trustKeeper{client: c.manager.GetClient(), live: c.uncached(), fallback: serving.ReplicaProxy(c.ReplicaProxy), roots: func() string { return string(c.ca.RootsPEM()) }, image: c.makeImage}
 	if c.TrustFile == "" {
 		keeper.own = agentNamespaces
 	}

@@ -84,7 +84,7 @@ const localWebhook = "localhost"
 
 // endpoint says where the API server finds the webhooks: a Service in a cluster, a port of this machine otherwise.
 func endpoint(ca *identity.CA, service string, address net.Addr) func(string) admissionregistrationv1.WebhookClientConfig {
-	bundle := rootsPEM(ca)
+	bundle := ca.RootsPEM()
 	return func(path string) admissionregistrationv1.WebhookClientConfig {
 		if service != "" {
 			return admissionregistrationv1.WebhookClientConfig{CABundle: bundle, Service: &admissionregistrationv1.ServiceReference{
