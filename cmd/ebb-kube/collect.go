@@ -27,10 +27,10 @@ const (
 	busyBytes = 256 << 20
 	busyStep  = 25
 
-	// restBytes are what the process may keep from the system at least, and slackBytes what it may beyond a full heap. The limit follows the
-	// heap: one that stays where it is would be smaller than the heap of a thousand services, and the collector would never stop.
-	restBytes  = 400 << 20
-	slackBytes = 64 << 20
+	// restBytes are what the process may keep from the system at least. The limit follows the heap, in steps of limitStep: one that stays where it
+	// is would be smaller than the heap of a thousand services, and the collector would never stop.
+	restBytes = 400 << 20
+	limitStep = 64 << 20
 )
 
 // collectAhead paces the collector until ctx ends.
@@ -39,8 +39,7 @@ func collectAhead(ctx context.Context) {
 	defer tick.Stop()
 	samples := []metrics.Sample{
 		{Name: "/gc/heap/allocs:bytes"}, {Name: "/gc/cycles/total:gc-cycles"}, {Name: "/gc/heap/live:bytes"}, {Name: "/memory/classes/total:bytes"},
-		{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/memory/classes/heap/unused:bytes"}, {Name: "/memory/classes/heap/free:bytes"},
-		{Name: "/memory/classes/heap/released:bytes"},
+		{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/memory/classes/heap/free:bytes"}, {Name: "/memory/classes/heap/released:bytes"},
 	}
 	var pace pace
 	percent := restPercent
@@ -72,10 +71,13 @@ func collectAhead(ctx context.Context) {
 }
 
 // limit is how much memory the process keeps from the system: a heap that may grow by so many percent never reaches it, but what a burst or the
-// start needed beyond that goes back. beside is what is none of the heap.
+// start needed beyond that goes back. beside is what the runtime counts beside objects: stacks, its own tables, and the gaps between objects,
+// which are most of the memory where a thousand services were and are gone. It lets the heap grow to what is left of the limit, less 3 %
+// (runtime.gcControllerState.memoryLimitHeapGoal).
 func limit(live, beside uint64, percent int) int64 {
-	full := live + live/100*uint64(percent) + beside + slackBytes
-	return int64(max(restBytes, full-full%slackBytes+slackBytes))
+	full := live + live/100*uint64(percent)
+	full += full/32 + beside
+	return int64(max(restBytes, full-full%limitStep+limitStep))
 }
 
 // pace is what is known of allocation.
