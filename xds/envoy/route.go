@@ -172,10 +172,10 @@ func neverSeenByApp() *routev3.RetryPolicy {
 	}
 }
 
+// holdOff leaves the filter out of a request's chain. The filter's own way to be off has one made for each request all the same, with a client
+// of the hold's: a fifth of the gateway's processor time for a warm request.
 func holdOff() map[string]*anypb.Any {
-	return map[string]*anypb.Any{HoldFilter: mustAny(&extauthzv3.ExtAuthzPerRoute{
-		Override: &extauthzv3.ExtAuthzPerRoute_Disabled{Disabled: true},
-	})}
+	return map[string]*anypb.Any{HoldFilter: mustAny(&routev3.FilterConfig{Disabled: true})}
 }
 
 func askHold(extensions map[string]string) map[string]*anypb.Any {
