@@ -144,6 +144,14 @@ func Measure(ctx context.Context, bed *testbed.Bed, o Options) (r Result, err er
 	if err != nil {
 		return r, err
 	}
+	for _, e := range statics {
+		if e.process == nil {
+			continue // its pod weighs as any other
+		}
+		if err := weighLike(e.pid, subjects[3].proxies[0]); err != nil {
+			return r, fmt.Errorf("put %s where Ebb's Envoys are: %w", e.Name, err)
+		}
+	}
 	if r.Rate, err = findRate(ctx, subjects[2], o); err != nil {
 		return r, err
 	}

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"testing"
 
+	"ebb.dev/ebb/deploy/local/cgroup"
 	"ebb.dev/ebb/test/bench/testbed"
 	"ebb.dev/ebb/test/freeport"
 )
@@ -66,5 +67,23 @@ func TestRatiosAreWithinTheirRound(t *testing.T) {
 	}
 	if !met["p50 against the static pair"] || met["p99 against the static pair"] || !met["CPU per request against the static pair"] {
 		t.Errorf("%v", met)
+	}
+}
+
+func TestTheGroupThatWeighsAProcessIsFound(t *testing.T) {
+	one := cgroup.Hierarchies{V2: "/cg/unified", V1: map[string]string{"cpu": "/cg/cpu,cpuacct", "cpuacct": "/cg/cpu,cpuacct", "pids": "/cg/pids"}}
+	for name, c := range map[string]struct {
+		of   string
+		h    cgroup.Hierarchies
+		want string
+	}{
+		"version 1":            {"8:pids:/ebb/system\n1:cpu,cpuacct:/ebb/system\n0::/\n", one, "/cg/cpu,cpuacct/ebb/system"},
+		"version 2":            {"0::/ebb/system\n", cgroup.Hierarchies{V2: "/cg"}, "/cg/ebb/system"},
+		"without a controller": {"8:pids:/ebb/system\n0::/\n", one, ""},
+		"nothing":              {"", one, ""},
+	} {
+		if got, ok := weighing(c.of, c.h); got != c.want || ok != (c.want != "") {
+			t.Errorf("%s: %q, %t", name, got, ok)
+		}
 	}
 }
