@@ -188,23 +188,12 @@ func inheritCPUs(group string) error {
 	return nil
 }
 
-// Adopt puts pid into the system group, so that whatever it starts is found at the end, and weighs what that group does. One hierarchy is enough
-// to find it; on version 1 the processor is another one, and a process beside the group would weigh a part of what pods do.
+// Adopt puts pid into the system group, so that whatever it starts is found at the end. One hierarchy is enough to find it.
 func (t *Tree) Adopt(pid int) error {
 	root := t.h.V2
 	if p, ok := t.h.V1["pids"]; ok {
 		root = p
 	}
-	if err := t.adopt(root, pid); err != nil {
-		return err
-	}
-	if cpu, ok := t.h.V1["cpu"]; ok && cpu != root {
-		return t.adopt(cpu, pid)
-	}
-	return nil
-}
-
-func (t *Tree) adopt(root string, pid int) error {
 	return os.WriteFile(filepath.Join(root+t.System(), "cgroup.procs"), []byte(strconv.Itoa(pid)), 0)
 }
 
