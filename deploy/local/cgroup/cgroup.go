@@ -76,6 +76,18 @@ func (h Hierarchies) roots() []string {
 	return out
 }
 
+// Group is the group that a process is in for a controller, below the controller's mount point, by what /proc/PID/cgroup says. Version 2 has one
+// group for all controllers, and "" for their name.
+func Group(of, controller string) (path string, ok bool) {
+	for line := range strings.Lines(of) {
+		fields := strings.SplitN(strings.TrimSpace(line), ":", 3)
+		if len(fields) == 3 && slices.Contains(strings.Split(fields[1], ","), controller) {
+			return fields[2], true
+		}
+	}
+	return "", false
+}
+
 // Tree is the subtree of one `ebb up`.
 type Tree struct {
 	h    Hierarchies

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -41,6 +42,33 @@ func TestHierarchiesOfBothVersionsAreFound(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestTheGroupOfAProcessIsFound(t *testing.T) {
+	const both = "8:pids:/ebb/system\n1:cpu,cpuacct:/ebb/a:b\n0::/user.slice\n"
+	for name, c := range map[string]struct{ of, controller, want string }{
+		"version 1":        {both, "pids", "/ebb/system"},
+		"mounted together": {both, "cpuacct", "/ebb/a:b"},
+		"version 2":        {both, "", "/user.slice"},
+		"not mounted":      {both, "memory", ""},
+		"version 1 only":   {"8:pids:/ebb\n", "", ""},
+		"nothing":          {"", "cpu", ""},
+	} {
+		if got, ok := Group(c.of, c.controller); got != c.want || ok != (c.want != "") {
+			t.Errorf("%s: %q, %t", name, got, ok)
+		}
+	}
+}
+
+func FuzzGroup(f *testing.F) {
+	f.Add("8:pids:/ebb/system\n0::/user.slice\n", "pids")
+	f.Add("0::/user.slice\n", "")
+	f.Add("::", ",")
+	f.Fuzz(func(t *testing.T, of, controller string) {
+		if path, ok := Group(of, controller); !strings.Contains(of, path) || !ok && path != "" {
+			t.Errorf("%q, %t", path, ok)
+		}
+	})
 }
 
 func FuzzParseMountinfo(f *testing.F) {

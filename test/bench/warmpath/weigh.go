@@ -4,9 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
-	"strings"
 
 	"ebb.dev/ebb/deploy/local/cgroup"
 )
@@ -31,16 +29,13 @@ func weighLike(pid, like int) error {
 
 // weighing is the folder of the group that a process's share of the processors comes from, by its /proc/PID/cgroup.
 func weighing(of string, h cgroup.Hierarchies) (string, bool) {
-	for line := range strings.Lines(of) {
-		_, rest, _ := strings.Cut(strings.TrimSpace(line), ":")
-		controllers, path, ok := strings.Cut(rest, ":")
-		switch {
-		case !ok:
-		case h.Unified() && controllers == "":
-			return h.V2 + path, true
-		case slices.Contains(strings.Split(controllers, ","), "cpu") && h.V1["cpu"] != "":
-			return h.V1["cpu"] + path, true
-		}
+	controller, root := "cpu", h.V1["cpu"]
+	if h.Unified() {
+		controller, root = "", h.V2
 	}
-	return "", false
+	path, ok := cgroup.Group(of, controller)
+	if root == "" || !ok {
+		return "", false
+	}
+	return root + path, true
 }

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"ebb.dev/ebb/deploy/local/cgroup"
 )
 
 // Limits bound one container. Zero is no limit.
@@ -87,12 +89,8 @@ func ownCgroup() string {
 	if err != nil {
 		return ""
 	}
-	for line := range strings.Lines(string(content)) {
-		if path, ok := strings.CutPrefix(strings.TrimSpace(line), "0::"); ok {
-			return path
-		}
-	}
-	return ""
+	path, _ := cgroup.Group(string(content), "")
+	return path
 }
 
 func (c *cgroups) describe() string {
