@@ -241,7 +241,7 @@ func (b *board) recognized(q *Request, e *event.Event) {
 	q.found = true
 	switch correlation, has := extension.Text(e, q.terms.Correlation); {
 	case has && correlation == q.Correlation:
-	case has && signed(b.w.Key, q.subject, correlation):
+	case has && slices.ContainsFunc(q.keys, func(key []byte) bool { return signed(key, q.subject, correlation) }):
 		b.expect(q, correlation)
 	default:
 		q.settle(outcome{err: ErrTaken})

@@ -94,8 +94,9 @@ func TestWhoSendsAgainGetsTheReplyThatHasCome(t *testing.T) {
 	if a := r.ask("1", "?"); a.code != http.StatusOK || a.body != "answer to 1" {
 		t.Errorf("sent again: %+v", a)
 	}
-	// It may come after it was sent again, too.
+	// It may come after it was sent again, too, and after the key that signs was changed.
 	third := r.asking(t.Context(), "2")
+	options.Keys = keys("new", "key")
 	r.restart(options)
 	r.gets("a request when the process ends", third, http.StatusServiceUnavailable)
 	again := r.asking(t.Context(), "2")
@@ -103,6 +104,16 @@ func TestWhoSendsAgainGetsTheReplyThatHasCome(t *testing.T) {
 	r.gets("sent again before the reply", again, http.StatusOK)
 	if n := len(r.stored("2")); n != 1 {
 		t.Errorf("stored %d times", n)
+	}
+	options.Keys = keys("new")
+	r.restart(options)
+	if a := r.ask("2", "?"); a.code != http.StatusConflict {
+		t.Errorf("what a key signed that is known no more: %+v", a)
+	}
+	options.Keys = func(context.Context) ([][]byte, error) { return nil, errors.New("no key") }
+	r.restart(options)
+	if a := r.ask("3", "?"); a.code != http.StatusServiceUnavailable || !strings.Contains(a.body, "no key") {
+		t.Errorf("without a key: %+v", a)
 	}
 }
 

@@ -97,7 +97,7 @@ func startOn(t *testing.T, place func(*placed.Log, model.StreamID), change ...fu
 	}
 	r.log = placed.New(r.main, kafka.Options{Timeout: 5 * time.Second})
 	t.Cleanup(r.log.Close)
-	options := Options{Log: r.log, Key: []byte("key"), Clock: r.clock, Logger: slog.New(slog.NewTextHandler(t.Output(), nil))}
+	options := Options{Log: r.log, Keys: keys("key"), Clock: r.clock, Logger: slog.New(slog.NewTextHandler(t.Output(), nil))}
 	for _, f := range change {
 		f(rr, &options)
 	}
@@ -265,3 +265,14 @@ func (r *rig) gets(what string, from <-chan answer, code int) answer {
 }
 
 func uid(of string) types.UID { return types.UID(of) }
+
+// keys are those of Options.
+func keys(names ...string) func(context.Context) ([][]byte, error) {
+	return func(context.Context) ([][]byte, error) {
+		var out [][]byte
+		for _, name := range names {
+			out = append(out, []byte(name))
+		}
+		return out, nil
+	}
+}

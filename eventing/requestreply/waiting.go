@@ -42,11 +42,11 @@ type Log interface {
 	PartitionOf(stream model.StreamID, e *event.Event) (model.StreamID, error)
 }
 
-// Options say what Waiting works with. Log and Key are needed; zero values of the others are the defaults said.
+// Options say what Waiting works with. Log and Keys are needed; zero values of the others are the defaults said.
 type Options struct {
 	Log Log
-	// Key signs correlation ids. With another one, what was stored before a restart is not recognized after it.
-	Key []byte
+	// Keys are the keys of correlation ids now: one at least, of which the first signs. What was stored by any of them is recognized.
+	Keys func(context.Context) ([][]byte, error)
 	// Each bounds the requests that wait at one RequestReply, All those at all: 1,000 and 10,000.
 	Each, All int
 	// Linger is for how long, up to twice of it, a stream is read on when nobody waits any more: 10 s.
@@ -164,6 +164,7 @@ type Request struct {
 	w       *Waiting
 	terms   Terms
 	subject subject
+	keys    [][]byte
 	board   *board
 	// ended is closed, once, by whoever sets outcome.
 	once    sync.Once
@@ -192,10 +193,14 @@ func (q *Request) settle(o outcome) {
 
 // Begin has a request wait for the reply to an event that is about to be stored. When it returns, no reply passes it by.
 func (w *Waiting) Begin(ctx context.Context, t Terms, e *event.Event) (*Request, error) {
-	q := &Request{w: w, terms: t, subject: subject{t.UID, e.Source(), e.ID()}, ended: make(chan struct{})}
+	keys, err := w.Keys(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("sign what RequestReply %s asks: %w", t.Key, err)
+	}
+	q := &Request{w: w, terms: t, subject: subject{t.UID, e.Source(), e.ID()}, keys: keys, ended: make(chan struct{})}
 	var nonce [nonceSize]byte
 	_, _ = rand.Read(nonce[:]) // it never fails
-	q.Correlation = sign(w.Key, q.subject, nonce)
+	q.Correlation = sign(keys[0], q.subject, nonce)
 	if err := w.enter(q); err != nil {
 		return nil, err
 	}

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"sync"
-	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -30,8 +28,7 @@ func (p *process) withAsync(ctx context.Context, events http.Handler, run func(w
 	if _, err := p.manager.GetCache().GetInformer(ctx, &servingv1.Route{}); err != nil {
 		return nil, fmt.Errorf("watch Routes: %w", err)
 	}
-	keys := &callbackKeys{client: p.manager.GetClient(), known: map[string]callbackKey{}}
-	if err := keys.ensure(ctx); err != nil {
+	if err := ensureKey(ctx, p.manager.GetClient(), callbackSecret, []byte("whsec_"+base64.StdEncoding.EncodeToString(randomKey()))); err != nil {
 		return nil, err
 	}
 	notifier := call.NewNotifier(call.NotifierOptions{
@@ -40,7 +37,7 @@ func (p *process) withAsync(ctx context.Context, events http.Handler, run func(w
 		Loopback: p.Advertise != "",
 	})
 	engine, err := async.Open(ctx, async.Options{
-		Log: p.log, Policy: p.policy, Attempt: call.NewCaller(p.Gateway).Attempt, Tell: notifier.Tell, Secret: keys.get,
+		Log: p.log, Policy: p.policy, Attempt: call.NewCaller(p.Gateway).Attempt, Tell: notifier.Tell, Secret: callbackKeys{p.keys}.get,
 		Metrics: p.registry, Logger: p.Log,
 	})
 	if err != nil {
@@ -72,44 +69,14 @@ func (p *process) policy(ctx context.Context, key model.Key) (asyncapi.Policy, e
 	return asyncapi.Resolve(route.Annotations, route.Labels), nil
 }
 
-// callbackKeysFor is for how long a key that was read is used.
-const callbackKeysFor = 10 * time.Second
-
 // callbackKeys are the keys that sign callbacks.
-type callbackKeys struct {
-	client client.Client
-
-	mu    sync.Mutex
-	known map[string]callbackKey
-}
-
-type callbackKey struct {
-	key  []byte
-	read time.Time
-}
-
-// ensure makes the platform's key, unless it is there.
-func (c *callbackKeys) ensure(ctx context.Context) error {
-	return ensureKey(ctx, c.client, callbackSecret, []byte("whsec_"+base64.StdEncoding.EncodeToString(randomKey())))
-}
+type callbackKeys struct{ *keyring }
 
 // get is the key for a namespace's callbacks.
-func (c *callbackKeys) get(ctx context.Context, namespace string) ([]byte, error) {
-	c.mu.Lock()
-	known, ok := c.known[namespace]
-	c.mu.Unlock()
-	if ok && time.Since(known.read) < callbackKeysFor {
-		return known.key, nil
-	}
-	key, err := readKey(ctx, c.client, namespace, callbackSecret)
-	if apierrors.IsNotFound(err) {
-		key, err = readKey(ctx, c.client, eventing.SystemNamespace, callbackSecret)
-	}
+func (c callbackKeys) get(ctx context.Context, namespace string) ([]byte, error) {
+	keys, err := c.keyring.get(ctx, client.ObjectKey{Namespace: namespace, Name: callbackSecret}, client.ObjectKey{Namespace: eventing.SystemNamespace, Name: callbackSecret})
 	if err != nil {
 		return nil, err
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.known[namespace] = callbackKey{key, time.Now()}
-	return key, nil
+	return keys[0], nil
 }

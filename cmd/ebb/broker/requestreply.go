@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"ebb.dev/ebb/crds/eventing"
 	eventingv1alpha1 "ebb.dev/ebb/crds/eventing/v1alpha1"
@@ -19,11 +20,10 @@ func (p *process) requestReplies(ctx context.Context) error {
 	if err := ensureKey(ctx, c, correlationSecret, randomKey()); err != nil {
 		return err
 	}
-	key, err := readKey(ctx, c, eventing.SystemNamespace, correlationSecret)
-	if err != nil {
-		return err
+	keys := func(ctx context.Context) ([][]byte, error) {
+		return p.keys.get(ctx, client.ObjectKey{Namespace: eventing.SystemNamespace, Name: correlationSecret})
 	}
-	waiting := requestreply.NewWaiting(requestreply.Options{Log: p.placed, Key: key, Logger: p.Log})
+	waiting := requestreply.NewWaiting(requestreply.Options{Log: p.placed, Keys: keys, Logger: p.Log})
 	metrics := requestreply.NewMetrics(p.registry, waiting)
 	p.replies = &requestreply.Handler{
 		Client: c, Features: p.features.get, Ingress: p.ingress, Stream: p.streams.Stream, Waiting: waiting, Metrics: metrics,

@@ -80,6 +80,7 @@ type process struct {
 	notes       *eventtype.Notes
 	accounts    *identity.Accounts
 	tokens      *identity.Tokens
+	keys        *keyring
 	policies    *policy.Reader
 	guard       *policy.Guard
 	hosted      []hosted
@@ -153,6 +154,7 @@ func (p *process) connect() error {
 	if err != nil {
 		return fmt.Errorf("make the manager: %w", err)
 	}
+	p.keys = newKeyring(p.manager.GetClient(), clock.RealClock{})
 	return nil
 }
 
