@@ -110,7 +110,7 @@ func Run(ctx context.Context, o Options) error {
 		return fmt.Errorf("light node %s: %w", o.Name, err)
 	}
 	err = n.run(ctx)
-	if err = errors.Join(err, n.host.Close()); err != nil {
+	if err = errors.Join(err, n.host.Close(), n.release()); err != nil {
 		return fmt.Errorf("light node %s: %w", o.Name, err)
 	}
 	return nil
@@ -121,6 +121,7 @@ type node struct {
 	Options
 	client  kubernetes.Interface
 	host    *sandbox.Host
+	release func() error // of what lies in memory
 	objects *objects
 	events  *eventWriter
 	api     net.Listener
@@ -151,16 +152,21 @@ func open(o *Options) (*node, error) {
 			return nil, err
 		}
 	}
+	// Before the sandbox: its threads see what is mounted when they begin.
+	release, err := openMemory(filepath.Join(o.Dir, "memory"))
+	if err != nil {
+		return nil, err
+	}
 	host, err := sandbox.Open(sandbox.Options{
 		Dir: filepath.Join(o.Dir, "sandbox"), Mode: o.Mode, Bridge: o.Bridge, Subnet: o.Subnet, Pool: o.Pool,
 		Warn: func(what string, err error) { o.Log.Warn("sandbox", "what", what, "err", err) },
 	})
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, release())
 	}
-	n := &node{Options: *o, client: client, host: host}
+	n := &node{Options: *o, client: client, host: host, release: release}
 	if err := n.prepare(); err != nil {
-		return nil, errors.Join(err, host.Close())
+		return nil, errors.Join(err, host.Close(), release())
 	}
 	return n, nil
 }

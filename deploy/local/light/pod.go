@@ -25,8 +25,9 @@ type pod struct {
 	m               *manager
 	uid             types.UID
 	namespace, name string
-	dir             string
-	created         time.Time // when this node first saw it
+	// dir lies on disk, inMemory does not: names, and volumes whose content comes from the API.
+	dir, inMemory string
+	created       time.Time // when this node first saw it
 
 	// Of the manager, under its lock: what was counted for it.
 	admitted    bool
@@ -57,7 +58,7 @@ type pod struct {
 
 func newPod(m *manager, obj *corev1.Pod) *pod {
 	p := &pod{
-		m: m, uid: obj.UID, namespace: obj.Namespace, name: obj.Name, dir: filepath.Join(m.Dir, "pods", string(obj.UID)),
+		m: m, uid: obj.UID, namespace: obj.Namespace, name: obj.Name, dir: filepath.Join(m.Dir, "pods", string(obj.UID)), inMemory: filepath.Join(m.Dir, "memory", string(obj.UID)),
 		created: time.Now(), obj: obj, deleted: make(chan struct{}), volumes: map[string]string{}, tokens: map[string]token{}, volumeWake: make(chan struct{}, 1),
 	}
 	for i := range obj.Spec.InitContainers {
@@ -242,8 +243,8 @@ func (p *pod) prepareOnce() error {
 			p.m.OnAddress(p.addressed(obj))
 		}
 	}
-	for _, d := range []string{"volumes", "containers"} {
-		if err := os.MkdirAll(filepath.Join(p.dir, d), 0o755); err != nil {
+	for _, d := range []string{p.inMemory, filepath.Join(p.dir, "containers")} {
+		if err := os.MkdirAll(d, 0o755); err != nil {
 			return err
 		}
 	}
@@ -416,7 +417,7 @@ func (p *pod) deleteObject() {
 }
 
 func (p *pod) remove() {
-	if err := errors.Join(os.RemoveAll(p.dir), os.RemoveAll(p.logDir())); err != nil {
+	if err := errors.Join(os.RemoveAll(p.dir), os.RemoveAll(p.inMemory), os.RemoveAll(p.logDir())); err != nil {
 		p.m.Log.Warn("remains of a pod not removed", "pod", p.key(), "err", err)
 	}
 }

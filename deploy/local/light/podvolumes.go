@@ -50,20 +50,27 @@ func (s podSource) Token(obj *corev1.Pod, t *corev1.ServiceAccountTokenProjectio
 }
 
 func (p *pod) prepareVolumes(obj *corev1.Pod) error {
-	dir := filepath.Join(p.dir, "volumes")
 	var group *int64
 	if sc := obj.Spec.SecurityContext; sc != nil {
 		group = sc.FSGroup
 	}
 	for i := range obj.Spec.Volumes {
 		v := &obj.Spec.Volumes[i]
-		path, err := volume.Prepare(dir, obj, v, podSource{p.m.objects, p, false}, p.facts(), group)
+		path, err := volume.Prepare(p.volumeDir(v), obj, v, podSource{p.m.objects, p, false}, p.facts(), group)
 		if err != nil {
 			return err
 		}
 		p.volumes[v.Name] = path
 	}
 	return nil
+}
+
+// volumeDir is where a volume lies: what programs fill on disk, what comes from the API in memory.
+func (p *pod) volumeDir(v *corev1.Volume) string {
+	if volume.FromAPI(v) {
+		return filepath.Join(p.inMemory, "volumes")
+	}
+	return filepath.Join(p.dir, "volumes")
 }
 
 func (p *pod) wakeVolumes() {
@@ -97,7 +104,7 @@ func (p *pod) keepVolumes() {
 			if !volume.FromAPI(v) {
 				continue
 			}
-			err := volume.Update(filepath.Join(p.dir, "volumes"), obj, v, podSource{p.m.objects, p, bound}, p.facts())
+			err := volume.Update(p.volumeDir(v), obj, v, podSource{p.m.objects, p, bound}, p.facts())
 			if err != nil && p.ctx.Err() == nil {
 				p.m.Log.Warn("volume not brought up to date", "pod", p.key(), "volume", v.Name, "err", err)
 			}
@@ -119,7 +126,7 @@ func (p *pod) writeNames(obj *corev1.Pod) error {
 		fmt.Fprintf(&hosts, "%s\t%s\n", a.IP, strings.Join(a.Hostnames, "\t"))
 	}
 	for file, content := range map[string]string{"hosts": hosts.String(), "hostname": hostname + "\n", "resolv.conf": p.resolver(obj)} {
-		if err := os.WriteFile(filepath.Join(p.dir, file), []byte(content), 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(p.inMemory, file), []byte(content), 0o644); err != nil {
 			return err
 		}
 	}

@@ -321,9 +321,9 @@ func (c *container) mounts(obj *corev1.Pod, env []string) ([]sandbox.Mount, erro
 		return nil, err
 	}
 	mounts := []sandbox.Mount{
-		{Source: filepath.Join(p.dir, "resolv.conf"), Target: "/etc/resolv.conf"},
-		{Source: filepath.Join(p.dir, "hosts"), Target: "/etc/hosts"},
-		{Source: filepath.Join(p.dir, "hostname"), Target: "/etc/hostname"},
+		{Source: filepath.Join(p.inMemory, "resolv.conf"), Target: "/etc/resolv.conf"},
+		{Source: filepath.Join(p.inMemory, "hosts"), Target: "/etc/hosts"},
+		{Source: filepath.Join(p.inMemory, "hostname"), Target: "/etc/hostname"},
 		{Source: message, Target: cmp.Or(c.spec.TerminationMessagePath, corev1.TerminationMessagePathDefault)},
 	}
 	for _, m := range c.spec.VolumeMounts {

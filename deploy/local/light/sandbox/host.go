@@ -33,7 +33,7 @@ func Open(o Options) (*Host, error) {
 	if o.Warn == nil {
 		o.Warn = func(string, error) {}
 	}
-	for _, d := range []string{"containers", "run", "merged", "dev"} {
+	for _, d := range []string{"containers", "run", "merged", "dev", "targets"} {
 		if err := os.MkdirAll(filepath.Join(o.Dir, d), 0o755); err != nil {
 			return nil, fmt.Errorf("sandbox: %w", err)
 		}

@@ -184,7 +184,7 @@ func (t *spawner) enterRoot(s *Spec, upper string, ownProc bool) (err error) {
 			}
 		}
 	}()
-	if err := mountOverlay(s.Rootfs, filepath.Join(upper, "upper"), filepath.Join(upper, "work"), t.work); err != nil {
+	if err := mountOverlay(t.beneath.lower(s.Rootfs, trees, "/proc", s.Dir), filepath.Join(upper, "upper"), filepath.Join(upper, "work"), t.work); err != nil {
 		return fmt.Errorf("overlay over %s: %w", s.Rootfs, err)
 	}
 	if err := unix.Chdir(t.work); err != nil {

@@ -23,9 +23,10 @@ type spawner struct {
 	entersPID          bool // it may come back from another process namespace (not if its own belongs to somebody outside a user namespace)
 	origin             int  // the mount namespace it came from
 	// proc is the host's /proc, for when a container's root hides it.
-	proc int
-	dev  string // a directory with the devices that containers see, a tmpfs in the thread's own mount namespace
-	work string // an empty directory to mount at, in namespaces that are thrown away
+	proc    int
+	dev     string // a directory with the devices that containers see, a tmpfs in the thread's own mount namespace
+	work    string // an empty directory to mount at, in namespaces that are thrown away
+	beneath targets
 }
 
 // spawnerKey tells apart threads with different irrevocable rights.
@@ -100,7 +101,10 @@ func (s *spawners) serve(key spawnerKey, q chan func(*spawner), ready chan<- err
 }
 
 func (s *spawners) work(key spawnerKey, q chan func(*spawner), ready chan<- error) {
-	t := &spawner{work: filepath.Join(s.dir, "merged"), dev: filepath.Join(s.dir, "dev")}
+	t := &spawner{
+		work: filepath.Join(s.dir, "merged"), dev: filepath.Join(s.dir, "dev"),
+		beneath: targets{dir: filepath.Join(s.dir, "targets"), known: map[string]string{}},
+	}
 	err := t.prepare(key)
 	ready <- err
 	if err != nil {
@@ -164,6 +168,9 @@ func (t *spawner) prepareNamespaces() error {
 	}
 	if err := makeDev(t.dev); err != nil {
 		return fmt.Errorf("devices: %w", err)
+	}
+	if err := unix.Mount("tmpfs", t.beneath.dir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=755"); err != nil {
+		return fmt.Errorf("mount targets: %w", err)
 	}
 	for _, ns := range []struct {
 		fd   *int
