@@ -76,7 +76,7 @@ func New(ctx context.Context, o Options) *Plane {
 	shared := envoy.Options{TrustDomain: o.TrustDomain}
 	p.Loads = newLoads(o.Autoscaler)
 	o.Phases.Observe(p.Store)
-	p.Replicas = plan.NewReplicas(shared, p.Cache, p.Store)
+	p.Replicas = plan.NewReplicas(shared, p.Cache, p.Store, time.Now)
 	p.Gateways = plan.NewGateways(plan.Settings{
 		Envoy: shared, Listeners: o.Listeners, Linger: linger, Quorum: quorum, Forget: forget, Now: time.Now, Log: o.Log,
 	}, p.Cache, p.Store, waiting{p})

@@ -231,6 +231,11 @@ func TestFaultKilledGatewayEnvoyIsBackInASecond(t *testing.T) {
 }
 
 func TestFaultKilledNodeProxiesAreBackInSeconds(t *testing.T) {
+	// The certificate of who is gone is nothing that a new proxy waits for: nobody signs it any more.
+	gone := shared.namespace(t)
+	gone.serve(app{name: "a", annotations: map[string]string{"autoscaling.knative.dev/min-scale": "2"}})
+	gone.twoReplicas(30 * time.Second)
+	gone.must("delete", "ksvc", "a", "--cascade=foreground")
 	s := shared.namespace(t)
 	l := s.steady(50)
 	for range kills() {

@@ -19,7 +19,6 @@ import (
 
 	"ebb.dev/ebb/xds/agent/agentpb"
 	"ebb.dev/ebb/xds/envoy"
-	"ebb.dev/ebb/xds/model"
 )
 
 // Options of an agent.
@@ -246,11 +245,7 @@ func (a *Agent) fetch(ctx context.Context, name string) (*SVID, error) {
 		return nil, fmt.Errorf("have %s signed: %w", name, err)
 	}
 	a.believe(signed.GetTrust())
-	svid := &SVID{Chain: signed.GetChain(), Key: key, ID: signed.GetId(), NotAfter: signed.GetNotAfter().AsTime(), issued: began}
-	if parsed, err := model.ParseID(a.options.TrustDomain, svid.ID); err == nil && parsed.IsWorkload() {
-		svid.workloadSecret = envoy.SVIDPrefix + parsed.Account.String()
-	}
-	return svid, nil
+	return &SVID{Chain: signed.GetChain(), Key: key, ID: signed.GetId(), NotAfter: signed.GetNotAfter().AsTime(), issued: began}, nil
 }
 
 // reread takes over the roots of the file: without a certificate that is valid, what we believed may be as old.

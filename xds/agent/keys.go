@@ -19,8 +19,6 @@ type SVID struct {
 	ID       string
 	NotAfter time.Time
 	issued   time.Time
-	// workloadSecret is the SDS name under which a workload's certificate is asked for; empty for Ebb's own processes.
-	workloadSecret string
 }
 
 // request makes a key and a CSR for it.

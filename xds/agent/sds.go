@@ -67,7 +67,7 @@ func (s *sds) StreamSecrets(stream secretv3.SecretDiscoveryService_StreamSecrets
 			}
 			name = asked
 			s.store.want(name)
-			if strings.HasPrefix(name, envoy.SVIDPrefix) && !s.store.isOwn(name) {
+			if strings.HasPrefix(name, envoy.SVIDPrefix) {
 				s.ensure(name)
 			}
 		case err := <-failed:

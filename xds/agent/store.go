@@ -117,19 +117,9 @@ func (s *store) drop(name string) bool {
 	return true
 }
 
-// look returns a name's secret, the roots and a channel that is closed at the next change. An agent that is a workload
-// itself, beside a sidecar, serves that workload's secret from its own.
+// look returns a name's secret, the roots and a channel that is closed at the next change.
 func (s *store) look(name string) (*SVID, [][]byte, <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if self := s.svids[envoy.SelfSecret]; self != nil && name == self.workloadSecret {
-		return self, s.trust, s.changed
-	}
 	return s.svids[name], s.trust, s.changed
-}
-
-// isOwn reports whether a name is that of the agent's own identity.
-func (s *store) isOwn(name string) bool {
-	self := s.self()
-	return self != nil && name == self.workloadSecret
 }

@@ -19,6 +19,7 @@ const (
 	fastCheck    = 2 * time.Millisecond
 	checksBudget = 1000 // checks a second and proxy
 	checksShare  = 200  // of the time that a start has taken, the part that an interval may be
+	checksReport = 8    // reports in an interval: what one of many has been found out does not wait for the others
 )
 
 const (
@@ -55,7 +56,7 @@ func HealthSpecifier(starting []Starting) *healthv3.HealthCheckSpecifier {
 	specifier := &healthv3.HealthCheckSpecifier{}
 	report := 5 * time.Second
 	for _, r := range starting {
-		report = min(report, r.Every)
+		report = min(report, max(r.Every/checksReport, fastCheck))
 		if !r.Answers && r.Revision.Probe != nil {
 			specifier.ClusterHealthChecks = append(specifier.ClusterHealthChecks, appCheck(r.Replica, r.Every))
 		}

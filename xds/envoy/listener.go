@@ -203,7 +203,7 @@ func ReplicaListener(options Options, r model.Replica) *listenerv3.Listener {
 	manager.LocalReplyConfig = ownAnswers()
 	chain := &listenerv3.FilterChain{Filters: []*listenerv3.Filter{httpFilter(manager)}}
 	if !options.Plaintext {
-		chain.TransportSocket = replicaTLS(options, model.Key{Namespace: r.Pod.Namespace, Name: r.Revision.ServiceAccount})
+		chain.TransportSocket = replicaTLS(options, certificateOf(r))
 	}
 	return &listenerv3.Listener{
 		Name:         name,

@@ -41,7 +41,7 @@ const (
 	CountedLog = "counted"
 )
 
-// SVIDSecret is the name of a workload's certificate at the SDS agent: "svid|namespace/serviceaccount".
+// SVIDSecret is the name of a workload's certificate at the SDS agent of its node: "svid|namespace/serviceaccount".
 func SVIDSecret(account model.Key) string { return SVIDPrefix + account.String() }
 
 // SVIDPrefix begins the names of workload certificates.

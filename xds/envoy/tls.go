@@ -1,6 +1,7 @@
 package envoy
 
 import (
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
@@ -56,23 +57,45 @@ func UpstreamTLS(alpn string, identities []string) *corev3.TransportSocket {
 	for _, id := range identities {
 		peers = append(peers, &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Exact{Exact: id}})
 	}
+	return clientTLS(SelfSecret, []string{alpn}, peers)
+}
+
+func clientTLS(certificate string, alpn []string, peers []*matcherv3.StringMatcher) *corev3.TransportSocket {
 	return &corev3.TransportSocket{
 		Name: "envoy.transport_sockets.tls",
 		ConfigType: &corev3.TransportSocket_TypedConfig{TypedConfig: mustAny(&tlsv3.UpstreamTlsContext{
-			CommonTlsContext: commonTLS(SelfSecret, []string{alpn}, peers),
+			CommonTlsContext: commonTLS(certificate, alpn, peers),
 		})},
 	}
 }
 
+// certificateOf names the secret that a replica's listener presents. A sidecar is its workload.
+func certificateOf(r model.Replica) string {
+	if r.HasSidecar() {
+		return SelfSecret
+	}
+	return SVIDSecret(r.Account())
+}
+
+// IdentityCluster has a node proxy hold a workload's certificate: a listener that presents what its Envoy has need not wait for it. Nothing is
+// ever sent there.
+func IdentityCluster(account model.Key) *clusterv3.Cluster {
+	return &clusterv3.Cluster{
+		Name:                 SVIDSecret(account),
+		ClusterDiscoveryType: &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC},
+		TransportSocket:      clientTLS(SVIDSecret(account), nil, nil),
+	}
+}
+
 // replicaTLS is the server side at a replica: it presents the workload's own identity and lets gateways in.
-func replicaTLS(options Options, account model.Key) *corev3.TransportSocket {
+func replicaTLS(options Options, certificate string) *corev3.TransportSocket {
 	gateways := &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Prefix{
 		Prefix: "spiffe://" + options.TrustDomain + "/ebb/gateway/",
 	}}
 	return &corev3.TransportSocket{
 		Name: "envoy.transport_sockets.tls",
 		ConfigType: &corev3.TransportSocket_TypedConfig{TypedConfig: mustAny(&tlsv3.DownstreamTlsContext{
-			CommonTlsContext:         commonTLS(SVIDSecret(account), []string{"h2", "http/1.1"}, []*matcherv3.StringMatcher{gateways}),
+			CommonTlsContext:         commonTLS(certificate, []string{"h2", "http/1.1"}, []*matcherv3.StringMatcher{gateways}),
 			RequireClientCertificate: boolValue(true),
 		})},
 	}

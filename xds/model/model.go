@@ -1,6 +1,7 @@
 package model
 
 import (
+	"strconv"
 	"strings"
 	"time"
 
@@ -191,10 +192,32 @@ type Replica struct {
 	App Address
 }
 
+// Account is the service account that it runs as.
+func (r Replica) Account() Key {
+	return Key{Namespace: r.Pod.Namespace, Name: r.Revision.ServiceAccount}
+}
+
 // HasSidecar reports whether its proxy serves it alone.
 func (r Replica) HasSidecar() bool { return IsSidecar(r.Proxy) }
 
-const sidecarPrefix = "sidecar/"
+const (
+	nodePrefix    = "node/"
+	sidecarPrefix = "sidecar/"
+)
+
+// NodeProxyID is the ID of one of a node's Envoys.
+func NodeProxyID(node string, worker int) string {
+	return nodePrefix + node + "/" + strconv.Itoa(worker)
+}
+
+// NodeOf is the node that a replica's proxy serves; empty for a sidecar.
+func NodeOf(proxy string) string {
+	node, _, _ := strings.Cut(strings.TrimPrefix(proxy, nodePrefix), "/")
+	if !strings.HasPrefix(proxy, nodePrefix) {
+		return ""
+	}
+	return node
+}
 
 // SidecarID is the ID of the Envoy that serves a pod alone.
 func SidecarID(pod Key) string { return sidecarPrefix + pod.String() }

@@ -3,8 +3,10 @@ package plan
 import (
 	"context"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"ebb.dev/ebb/xds/cache"
 	"ebb.dev/ebb/xds/envoy"
@@ -17,6 +19,7 @@ type Replicas struct {
 	options envoy.Options
 	cache   *cache.Cache
 	store   *store.Store
+	now     func() time.Time
 
 	mu      sync.Mutex
 	proxies map[string]*replicaProxy
@@ -29,16 +32,17 @@ type Replicas struct {
 	wake    chan struct{}
 }
 
-// replicaProxy is a replica proxy's rows and how many pods they serve.
+// replicaProxy is a replica proxy's rows, how many pods they serve, and as whom.
 type replicaProxy struct {
 	*cache.Proxy
-	pods int
+	pods       int
+	identities identities
 }
 
 // NewReplicas makes the planner and subscribes it to the store.
-func NewReplicas(options envoy.Options, c *cache.Cache, s *store.Store) *Replicas {
+func NewReplicas(options envoy.Options, c *cache.Cache, s *store.Store, now func() time.Time) *Replicas {
 	r := &Replicas{
-		options: options, cache: c, store: s,
+		options: options, cache: c, store: s, now: now,
 		proxies: map[string]*replicaProxy{}, placed: map[model.Key]model.Replica{},
 		moved: map[string]struct{}{}, wake: make(chan struct{}, 1),
 	}
@@ -76,6 +80,9 @@ func (r *Replicas) removeSurplus(id string) *replicaProxy {
 		}
 		p.Apply(cache.Change{Type: typ, Delete: surplus})
 	}
+	known := p.Known(cache.Clusters)
+	has := func(account model.Key) bool { return slices.Contains(known, envoy.SVIDSecret(account)) }
+	p.Apply(cache.Change{Type: cache.Clusters, Delete: secrets(p.identities.restart(has))})
 	return p
 }
 
@@ -100,7 +107,7 @@ func ours(name string) bool { return strings.Contains(name, "|") }
 func (r *Replicas) proxy(id string) *replicaProxy {
 	p, ok := r.proxies[id]
 	if !ok {
-		p = &replicaProxy{Proxy: r.cache.Proxy(id)}
+		p = &replicaProxy{Proxy: r.cache.Proxy(id), identities: identities{}}
 		r.proxies[id] = p
 		r.cache.Watch(id, func() { r.ledgerMoved(id) })
 	}
@@ -125,17 +132,20 @@ func (r *Replicas) changed(touched *store.Touched) {
 	view := r.store.Read()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var serve []model.Replica
+	var serve []*store.Replica
 	for pod := range touched.Replicas {
 		if replica, exists := view.Replica(pod); exists && replica.App.Host != "" && replica.Proxy != "" {
-			serve = append(serve, replica.Replica)
+			serve = append(serve, replica)
 		} else {
 			r.remove(pod)
 		}
 	}
 	// After those that go: one may have another's address.
 	for _, replica := range serve {
-		r.place(replica)
+		r.place(replica.Replica)
+		if replica.Listening {
+			r.hold(replica.Replica)
+		}
 	}
 }
 
@@ -145,19 +155,40 @@ func (r *Replicas) place(replica model.Replica) {
 	if was && reflect.DeepEqual(old, replica) {
 		return
 	}
-	if was && old.Proxy != replica.Proxy {
+	if was && (old.Proxy != replica.Proxy || old.Account() != replica.Account()) {
 		r.remove(replica.Pod)
 	}
 	p := r.proxy(replica.Proxy)
+	owner := model.Owner{Kind: "Pod", Key: replica.Pod}
 	if _, still := r.placed[replica.Pod]; !still {
 		p.pods++
+		p.identities.add(replica.Account())
 	}
 	r.placed[replica.Pod] = replica
-	owner := model.Owner{Kind: "Pod", Key: replica.Pod}
 	p.Apply(
 		cache.Change{Type: cache.Clusters, Put: []*cache.Row{mustRow(model.AppClusterName(replica.Pod), owner, envoy.AppCluster(replica))}},
 		cache.Change{Type: cache.Listeners, Put: []*cache.Row{mustRow(model.ReplicaName(replica.Pod), owner, envoy.ReplicaListener(r.options, replica))}},
 	)
+}
+
+// hold has a node proxy hold the certificate of a replica that listens: that it has it is certain, and the next listener that presents it need
+// not wait.
+func (r *Replicas) hold(replica model.Replica) {
+	p, account := r.proxy(replica.Proxy), replica.Account()
+	if replica.HasSidecar() || r.options.Plaintext || !p.identities.hold(account) {
+		return
+	}
+	owner := model.Owner{Kind: "ServiceAccount", Key: account}
+	p.Apply(cache.Change{Type: cache.Clusters, Put: []*cache.Row{mustRow(envoy.SVIDSecret(account), owner, envoy.IdentityCluster(account))}})
+}
+
+// secrets names the certificates of accounts, and the clusters that hold them.
+func secrets(accounts []model.Key) []string {
+	names := make([]string, 0, len(accounts))
+	for _, account := range accounts {
+		names = append(names, envoy.SVIDSecret(account))
+	}
+	return names
 }
 
 // remove ends a replica at its proxy. Its pod is gone, and every gateway was told before.
@@ -169,9 +200,11 @@ func (r *Replicas) remove(pod model.Key) {
 	delete(r.placed, pod)
 	p := r.proxy(old.Proxy)
 	p.pods--
+	now := r.now()
+	p.identities.remove(old.Account(), now)
 	p.Apply(
 		cache.Change{Type: cache.Listeners, Delete: []string{model.ReplicaName(pod)}},
-		cache.Change{Type: cache.Clusters, Delete: []string{model.AppClusterName(pod)}},
+		cache.Change{Type: cache.Clusters, Delete: append(secrets(p.identities.expire(now)), model.AppClusterName(pod))},
 	)
 	r.forget(old.Proxy)
 }
