@@ -84,6 +84,10 @@ func Replica(pod *corev1.Pod, revision model.Revision, node Node, known Known, t
 	if before != nil && before.UID == string(pod.UID) {
 		*out = *before
 	}
+	if at := model.NodeOf(out.Proxy); at != "" && pod.Spec.NodeName != "" && at != pod.Spec.NodeName {
+		// It came to another node than the one that spoke for it before it was bound: nothing of what was found out there is true.
+		*out = store.Replica{}
+	}
 	out.Pod = model.Key{Namespace: pod.Namespace, Name: pod.Name}
 	out.UID = string(pod.UID)
 	out.Revision = revision
@@ -145,7 +149,7 @@ func place(out *store.Replica, pod *corev1.Pod, node Node, ip string, taken Take
 		}
 		port = freePort(slot, taken)
 	}
-	out.Proxy = fmt.Sprintf("node/%s/%d", node.Name, int(port-firstPort)%node.Proxies)
+	out.Proxy = model.NodeProxyID(node.Name, int(port-firstPort)%node.Proxies)
 	out.Listen = model.Address{Host: node.Address, Port: port}
 }
 

@@ -137,7 +137,7 @@ func newDB() *memdb.MemDB {
 		vhosts:    table(vhosts, "owner", "cluster", "domain"),
 		claims:    table(claims, "domain"),
 		revisions: table(revisions),
-		replicas:  table(replicas, "revision", "proxy", "node"),
+		replicas:  table(replicas, "revision", "proxy", "node", "served"),
 		services:  table(services),
 	}})
 	if err != nil {

@@ -2,6 +2,7 @@ package store
 
 import (
 	"reflect"
+	"slices"
 
 	"ebb.dev/ebb/xds/model"
 )
@@ -83,7 +84,7 @@ func (tx *Tx) SetReplica(r *Replica) {
 		tx.touchReplica(old)
 	}
 	tx.put(replicas, &row[*Replica]{ID: r.Pod.String(), Value: r, Refs: map[string][]string{
-		"revision": {r.Revision.Key.String()}, "proxy": {r.Proxy}, "node": {r.Node},
+		"revision": {r.Revision.Key.String()}, "proxy": {r.Proxy}, "node": {r.Node}, "served": {model.NodeOf(r.Proxy)},
 	}})
 	tx.touchReplica(r)
 }
@@ -111,12 +112,7 @@ func (tx *Tx) ChangeReplica(pod model.Key, f func(*Replica)) bool {
 // Taken returns which ports of a node's proxies serve a replica.
 func (tx *Tx) Taken(node string) func(port uint32) bool {
 	return func(port uint32) bool {
-		for _, replica := range tx.ReplicasOn(node) {
-			if replica.Proxy != "" && replica.Listen.Port == port {
-				return true
-			}
-		}
-		return false
+		return slices.ContainsFunc(list[*Replica](tx.View, replicas, "served", node), func(r *Replica) bool { return r.Listen.Port == port })
 	}
 }
 

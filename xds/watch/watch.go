@@ -218,16 +218,22 @@ func (w *Watcher) place(tx *store.Tx, pod *corev1.Pod) {
 	if !ok || w.current == nil {
 		return
 	}
-	first := w.known[key]
-	if first.uid != string(pod.UID) || first.node != pod.Spec.NodeName {
+	first, node := w.known[key], pod.Spec.NodeName
+	switch {
+	case first.uid != string(pod.UID):
+		first = known{}
+	case node == "":
+		node = first.node
+	case first.node != node:
 		first = known{}
 	}
 	before, _ := tx.Replica(key)
-	tx.SetReplica(build.Replica(pod, revision.Revision, w.nodes[pod.Spec.NodeName], first.Known, tx.Taken(pod.Spec.NodeName), before))
+	tx.SetReplica(build.Replica(pod, revision.Revision, w.nodes[node], first.Known, tx.Taken(node), before))
 }
 
 // Reported takes what a node agent knows of a pod first. A report that is ahead of the pod's own event waits for it.
-// A node speaks for pods that are bound to it.
+// A node speaks for pods that are bound to it, and for those that are not bound yet: the light node is its own scheduler, and a pod of its runs before
+// that is written. Gateways believe it no more than the certificate that it has, and it gets that of workloads that are bound to it.
 func (w *Watcher) Reported(pod model.Key, node, uid, ip string, started time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

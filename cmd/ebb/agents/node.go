@@ -19,6 +19,7 @@ import (
 	"ebb.dev/ebb/xds/agent/agentpb"
 	"ebb.dev/ebb/xds/build"
 	"ebb.dev/ebb/xds/identity"
+	"ebb.dev/ebb/xds/model"
 )
 
 // NodeOptions are those of `ebb node`.
@@ -65,7 +66,7 @@ func Node(ctx context.Context, o NodeOptions) error {
 	}
 	var proxies []host.Proxy
 	for i := range o.Proxies {
-		proxies = append(proxies, host.Proxy{Kind: bootstrap.Replica, ID: fmt.Sprintf("node/%s/%d", o.Name, i), Workers: 1})
+		proxies = append(proxies, host.Proxy{Kind: bootstrap.Replica, ID: model.NodeProxyID(o.Name, i), Workers: 1})
 	}
 	beside := append([]func(context.Context) error{reports.Run, o.announce}, o.Beside...)
 	if o.DrainListen != "" {
