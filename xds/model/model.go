@@ -212,10 +212,11 @@ func NodeProxyID(node string, worker int) string {
 
 // NodeOf is the node that a replica's proxy serves; empty for a sidecar.
 func NodeOf(proxy string) string {
-	node, _, _ := strings.Cut(strings.TrimPrefix(proxy, nodePrefix), "/")
-	if !strings.HasPrefix(proxy, nodePrefix) {
+	rest, ok := strings.CutPrefix(proxy, nodePrefix)
+	if !ok {
 		return ""
 	}
+	node, _, _ := strings.Cut(rest, "/")
 	return node
 }
 
