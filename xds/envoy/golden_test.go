@@ -90,12 +90,34 @@ func TestReadinessIsAskedOfWhatIsNotReadyAlone(t *testing.T) {
 		}
 	}
 	golden(t, "testdata/health-specifier.yaml", show(t, envoy.HealthSpecifier([]envoy.Starting{
-		{Replica: replica("by-default", &model.Probe{Kind: model.ProbeTCP, Port: 8080}), Every: 5 * time.Millisecond},
-		{Replica: replica("by-http", &model.Probe{Kind: model.ProbeHTTP, Port: 8080, Path: "health", Headers: []model.Header{{Name: "X-A", Value: "b"}}}), Listening: true, Every: 4 * time.Millisecond},
-		{Replica: replica("by-grpc", &model.Probe{Kind: model.ProbeGRPC, Port: 9000, Service: "echo", Period: 1e9, SuccessThreshold: 2}), Listening: true, Every: 5 * time.Millisecond},
-		{Replica: replica("by-the-kubelet", nil), Listening: true, Every: 5 * time.Millisecond},
+		{Replica: replica("by-default", &model.Probe{Kind: model.ProbeTCP, Port: 8080}), Runs: true, Every: 5 * time.Millisecond},
+		{Replica: replica("by-http", &model.Probe{Kind: model.ProbeHTTP, Port: 8080, Path: "health", Headers: []model.Header{{Name: "X-A", Value: "b"}}}), Listening: true, Runs: true, Every: 4 * time.Millisecond},
+		{Replica: replica("by-grpc", &model.Probe{Kind: model.ProbeGRPC, Port: 9000, Service: "echo", Period: 1e9, SuccessThreshold: 2}), Listening: true, Runs: true, Every: 5 * time.Millisecond},
+		{Replica: replica("by-the-kubelet", nil), Listening: true, Runs: true, Every: 5 * time.Millisecond},
 	})))
 	golden(t, "testdata/health-specifier-all-ready.yaml", show(t, envoy.HealthSpecifier(nil)))
+}
+
+// Of many that run, what was found out of one does not wait for the checks of the others. Until one runs there is nothing to report soon.
+func TestReportsComeSoonWhileSomethingRuns(t *testing.T) {
+	starting := func(runs bool, every time.Duration) envoy.Starting {
+		return envoy.Starting{Listening: true, Answers: true, Runs: runs, Every: every}
+	}
+	for _, c := range []struct {
+		starting []envoy.Starting
+		want     time.Duration
+	}{
+		{nil, 5 * time.Second},
+		{[]envoy.Starting{starting(true, 2*time.Millisecond)}, 2 * time.Millisecond},
+		{[]envoy.Starting{starting(true, 8*time.Millisecond)}, 2 * time.Millisecond},
+		{[]envoy.Starting{starting(true, 32*time.Millisecond)}, 4 * time.Millisecond},
+		{[]envoy.Starting{starting(false, 64*time.Millisecond)}, 64 * time.Millisecond},
+		{[]envoy.Starting{starting(false, envoy.IdleCheck), starting(true, 32*time.Millisecond)}, 4 * time.Millisecond},
+	} {
+		if got := envoy.HealthSpecifier(c.starting).GetInterval().AsDuration(); got != c.want {
+			t.Errorf("%+v: every %v, not every %v", c.starting, got, c.want)
+		}
+	}
 }
 
 func TestWhatTakesLongIsAskedLessOften(t *testing.T) {

@@ -46,6 +46,8 @@ type Starting struct {
 	model.Replica
 	// Answers and Listening are known already.
 	Answers, Listening bool
+	// Runs says that its containers run, as far as is known.
+	Runs bool
 	// Every is how often to ask.
 	Every time.Duration
 }
@@ -56,7 +58,10 @@ func HealthSpecifier(starting []Starting) *healthv3.HealthCheckSpecifier {
 	specifier := &healthv3.HealthCheckSpecifier{}
 	report := 5 * time.Second
 	for _, r := range starting {
-		report = min(report, max(r.Every/checksReport, fastCheck))
+		if r.Runs {
+			report = min(report, max(r.Every/checksReport, fastCheck))
+		}
+		report = min(report, r.Every)
 		if !r.Answers && r.Revision.Probe != nil {
 			specifier.ClusterHealthChecks = append(specifier.ClusterHealthChecks, appCheck(r.Replica, r.Every))
 		}

@@ -77,6 +77,11 @@ func certificateOf(r model.Replica) string {
 	return SVIDSecret(r.Account())
 }
 
+// HoldsIdentity reports whether a replica's listener presents a certificate that its proxy has to be given.
+func HoldsIdentity(options Options, r model.Replica) bool {
+	return !options.Plaintext && certificateOf(r) != SelfSecret
+}
+
 // IdentityCluster has a node proxy hold a workload's certificate: a listener that presents what its Envoy has need not wait for it. Nothing is
 // ever sent there.
 func IdentityCluster(account model.Key) *clusterv3.Cluster {

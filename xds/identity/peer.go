@@ -85,7 +85,7 @@ func (p Peer) MayBeProxy(proxyID string) error {
 	case p.Role == model.RoleGateway:
 		prefix = "gateway/" + p.Name + "/"
 	case p.Role == model.RoleNode:
-		prefix = "node/" + p.Name + "/"
+		prefix = model.NodeProxyPrefix(p.Name)
 	default:
 		return fmt.Errorf("%s is no proxy", p.ID)
 	}

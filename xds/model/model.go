@@ -205,10 +205,11 @@ const (
 	sidecarPrefix = "sidecar/"
 )
 
+// NodeProxyPrefix begins the IDs of a node's Envoys.
+func NodeProxyPrefix(node string) string { return nodePrefix + node + "/" }
+
 // NodeProxyID is the ID of one of a node's Envoys.
-func NodeProxyID(node string, worker int) string {
-	return nodePrefix + node + "/" + strconv.Itoa(worker)
-}
+func NodeProxyID(node string, worker int) string { return NodeProxyPrefix(node) + strconv.Itoa(worker) }
 
 // NodeOf is the node that a replica's proxy serves; empty for a sidecar.
 func NodeOf(proxy string) string {

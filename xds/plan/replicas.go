@@ -162,7 +162,9 @@ func (r *Replicas) place(replica model.Replica) {
 	owner := model.Owner{Kind: "Pod", Key: replica.Pod}
 	if _, still := r.placed[replica.Pod]; !still {
 		p.pods++
-		p.identities.add(replica.Account())
+		if envoy.HoldsIdentity(r.options, replica) {
+			p.identities.add(replica.Account())
+		}
 	}
 	r.placed[replica.Pod] = replica
 	p.Apply(
@@ -175,7 +177,7 @@ func (r *Replicas) place(replica model.Replica) {
 // not wait.
 func (r *Replicas) hold(replica model.Replica) {
 	p, account := r.proxy(replica.Proxy), replica.Account()
-	if replica.HasSidecar() || r.options.Plaintext || !p.identities.hold(account) {
+	if !p.identities.hold(account) {
 		return
 	}
 	owner := model.Owner{Kind: "ServiceAccount", Key: account}

@@ -140,7 +140,7 @@ func show(view store.View, options envoy.Options) ([]byte, error) {
 				proxies[replica.Proxy] = p
 			}
 			p["clusters"][model.AppClusterName(replica.Pod)] = envoy.AppCluster(replica.Replica)
-			if !replica.HasSidecar() {
+			if envoy.HoldsIdentity(options, replica.Replica) {
 				p["clusters"][envoy.SVIDSecret(replica.Account())] = envoy.IdentityCluster(replica.Account())
 			}
 			p["listeners"][model.ReplicaName(replica.Pod)] = envoy.ReplicaListener(options, replica.Replica)

@@ -171,6 +171,7 @@ func (b beginnings) starting(replicas []*store.Replica, now time.Time) ([]envoy.
 	for i := range out {
 		one := b[out[i].Pod]
 		ago, n, least := now.Sub(one.since), running, time.Duration(0)
+		out[i].Runs = one.runs
 		if !one.runs {
 			n, least = len(out), envoy.IdleCheck
 		}

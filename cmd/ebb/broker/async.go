@@ -37,7 +37,7 @@ func (p *process) withAsync(ctx context.Context, events http.Handler, run func(w
 		Loopback: p.Advertise != "",
 	})
 	engine, err := async.Open(ctx, async.Options{
-		Log: p.log, Policy: p.policy, Attempt: call.NewCaller(p.Gateway).Attempt, Tell: notifier.Tell, Secret: callbackKeys{p.keys}.get,
+		Log: p.log, Policy: p.policy, Attempt: call.NewCaller(p.Gateway).Attempt, Tell: notifier.Tell, Secret: p.callbackKey,
 		Metrics: p.registry, Logger: p.Log,
 	})
 	if err != nil {
@@ -69,12 +69,9 @@ func (p *process) policy(ctx context.Context, key model.Key) (asyncapi.Policy, e
 	return asyncapi.Resolve(route.Annotations, route.Labels), nil
 }
 
-// callbackKeys are the keys that sign callbacks.
-type callbackKeys struct{ *keyring }
-
-// get is the key for a namespace's callbacks.
-func (c callbackKeys) get(ctx context.Context, namespace string) ([]byte, error) {
-	keys, err := c.keyring.get(ctx, client.ObjectKey{Namespace: namespace, Name: callbackSecret}, client.ObjectKey{Namespace: eventing.SystemNamespace, Name: callbackSecret})
+// callbackKey is the key that signs a namespace's callbacks.
+func (p *process) callbackKey(ctx context.Context, namespace string) ([]byte, error) {
+	keys, err := p.keys.get(ctx, client.ObjectKey{Namespace: namespace, Name: callbackSecret}, client.ObjectKey{Namespace: eventing.SystemNamespace, Name: callbackSecret})
 	if err != nil {
 		return nil, err
 	}

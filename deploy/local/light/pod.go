@@ -58,7 +58,8 @@ type pod struct {
 
 func newPod(m *manager, obj *corev1.Pod) *pod {
 	p := &pod{
-		m: m, uid: obj.UID, namespace: obj.Namespace, name: obj.Name, dir: filepath.Join(m.Dir, "pods", string(obj.UID)), inMemory: filepath.Join(m.Dir, "memory", string(obj.UID)),
+		m: m, uid: obj.UID, namespace: obj.Namespace, name: obj.Name,
+		dir: filepath.Join(m.Dir, "pods", string(obj.UID)), inMemory: filepath.Join(m.Dir, "memory", string(obj.UID)),
 		created: time.Now(), obj: obj, deleted: make(chan struct{}), volumes: map[string]string{}, tokens: map[string]token{}, volumeWake: make(chan struct{}, 1),
 	}
 	for i := range obj.Spec.InitContainers {
