@@ -270,7 +270,7 @@ func (m *machine) traces() string {
 			left = append(left, "process "+strings.ReplaceAll(string(data), "\x00", " "))
 		}
 	}
-	if data, err := os.ReadFile("/proc/self/mountinfo"); err == nil {
+	if data, err := os.ReadFile("/proc/thread-self/mountinfo"); err == nil {
 		for _, line := range strings.Split(string(data), "\n") {
 			if strings.Contains(line, m.state) {
 				left = append(left, "mount "+line)

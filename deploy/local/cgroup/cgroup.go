@@ -26,9 +26,9 @@ type Hierarchies struct {
 // Unified reports whether the machine's controllers are in version 2.
 func (h Hierarchies) Unified() bool { return h.V2 != "" && len(h.V1) == 0 }
 
-// Detect reads the mounts of this process.
+// Detect reads the mounts that the calling thread sees: the process' first thread may be in the namespace of a container it has started.
 func Detect() (Hierarchies, error) {
-	data, err := os.ReadFile("/proc/self/mountinfo")
+	data, err := os.ReadFile("/proc/thread-self/mountinfo")
 	if err != nil {
 		return Hierarchies{}, err
 	}

@@ -15,7 +15,8 @@ import (
 
 // Below lists the mount points at or below folder, innermost first.
 func Below(folder string) ([]string, error) {
-	data, err := os.ReadFile("/proc/self/mountinfo")
+	// Not "self": that is the process' first thread, which may have gone to a container's namespace to start it there.
+	data, err := os.ReadFile("/proc/thread-self/mountinfo")
 	if err != nil {
 		return nil, err
 	}

@@ -3,11 +3,23 @@ package mount
 import (
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 )
+
+// init has main, and so TestMain, on the process' first thread.
+func init() { runtime.LockOSThread() }
+
+// TestMain runs the tests with the process' first thread in a mount namespace of its own, as it is when Go starts a container from that thread.
+func TestMain(m *testing.M) {
+	if err := unix.Unshare(unix.CLONE_FS | unix.CLONE_NEWNS); err == nil {
+		_ = unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")
+	}
+	os.Exit(m.Run())
+}
 
 const info = `1 0 8:1 / / rw - ext4 /dev/a rw
 2 1 0:5 / /home/me/.ebb/containerd/a rw - overlay overlay rw
