@@ -121,7 +121,7 @@ var sections = []section{
 	// The last one: it leaves a relaxed platform.
 	{"events", []string{light}, func(ctx context.Context, s *stage) (report.Section, error) {
 		o := events.Options{
-			Dir: s.bed.State + "-peers", AcceptRounds: 5, DeliveryRounds: 5, AloneRounds: 5, Each: 2 * time.Second, Batch: 8, WakeRounds: 4, Log: s.log,
+			Dir: s.bed.State + "-peers", AcceptRounds: 5, DeliveryRounds: 5, AloneRounds: 5, Each: 2 * time.Second, Batch: 8, WakeRounds: 13, Log: s.log,
 		}
 		if s.quick {
 			o.AcceptRounds, o.DeliveryRounds, o.AloneRounds, o.Each, o.Batch, o.WakeRounds = 2, 2, 2, time.Second, 4, 1
