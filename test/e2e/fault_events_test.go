@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -79,44 +78,87 @@ func (n *noter) noted(path string) []string {
 // Whatever is killed, what was answered 202 arrives, duplicates with the same id aside; and in order where that was asked for.
 func TestFaultNoAcceptedEventIsLost(t *testing.T) {
 	s := shared.namespace(t)
+	s.losesNoEvent("apiVersion: eventing.knative.dev/v1\nkind: Broker\nmetadata: {name: b}\n", nil)
+}
+
+// The same with a log that is another process: Kafka is killed too.
+func TestFaultNoEventAcceptedByKafkaIsLost(t *testing.T) {
+	s := shared.namespace(t)
+	k, _ := s.kafka(1)
+	t.Cleanup(func() { s.try("delete", "trigger,broker", "--all", "--timeout=30s") }) // while Kafka is there, so that its topic goes too
+	s.losesNoEvent(`apiVersion: eventing.knative.dev/v1
+kind: Broker
+metadata: {name: b, annotations: {eventing.knative.dev/broker.class: Kafka}}
+spec:
+  config: {apiVersion: v1, kind: ConfigMap, name: kafka-broker-config, namespace: knative-eventing}
+`, func(load *eventLoad) {
+		k.Kill()
+		back := make(chan error, 1)
+		go func() { back <- k.Restart(t.Context()) }() // whoever sends waits for it
+		load.send(t.Context(), 1500*time.Millisecond)
+		if err := <-back; err != nil {
+			t.Fatal(err)
+		}
+		load.send(t.Context(), 500*time.Millisecond)
+	})
+}
+
+// losesNoEvent sends to a Broker b with an ordered and an unordered Trigger while everything that an event passes is killed in turn; killLog kills
+// the log where that is not the broker's own.
+func (s *space) losesNoEvent(broker string, killLog func(*eventLoad)) {
+	t := s.t
+	t.Helper()
 	n := newNoter(t)
-	trigger := "apiVersion: eventing.knative.dev/v1\nkind: Trigger\nmetadata: {name: %s, annotations: {%s}}\nspec:\n" +
-		"  broker: b\n  subscriber: {uri: \"http://%s/%s\"}\n  delivery: {retry: 20, backoffPolicy: linear, backoffDelay: PT0.2S}\n---\n"
-	s.apply("apiVersion: eventing.knative.dev/v1\nkind: Broker\nmetadata: {name: b}\n---\n" +
-		fmt.Sprintf(trigger, "any", "", n.address, "any") +
+	trigger := "---\napiVersion: eventing.knative.dev/v1\nkind: Trigger\nmetadata: {name: %s, annotations: {%s}}\nspec:\n" +
+		"  broker: b\n  subscriber: {uri: \"http://%s/%s\"}\n  delivery: {retry: 20, backoffPolicy: linear, backoffDelay: PT0.2S}\n"
+	s.apply(broker + fmt.Sprintf(trigger, "any", "", n.address, "any") +
 		fmt.Sprintf(trigger, "ordered", "kafka.eventing.knative.dev/delivery.order: ordered", n.address, "ordered"))
 	s.must("wait", "broker/b", "trigger/any", "trigger/ordered", "--for=condition=Ready", "--timeout=60s")
-	load := &eventLoad{url: shared.brokerURL(s.name, "b")}
-	kills := 2
-	if long() {
-		kills = 20
-	}
-	for _, name := range []string{"broker", "gateway", "control-plane", "subscriber"} {
-		for range kills {
+	strikes := []func(*eventLoad){
+		componentKill(t, "broker"), componentKill(t, "gateway"), componentKill(t, "control-plane"),
+		func(load *eventLoad) {
+			n.kill()
 			load.send(t.Context(), 500*time.Millisecond)
-			if name == "subscriber" {
-				n.kill()
-				load.send(t.Context(), 500*time.Millisecond)
-				n.start()
-				continue
-			}
-			c, err := shared.component(name)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := syscall.Kill(c.PID, syscall.SIGKILL); err != nil {
-				t.Fatalf("kill %s: %v", name, err)
-			}
-			load.send(t.Context(), 1500*time.Millisecond)
-			eventually(t, 60*time.Second, name+" to be back", func() error {
-				if now, err := shared.component(name); err != nil || now.State != "ready" || now.PID == c.PID {
-					return fmt.Errorf("%+v, %v", now, err)
-				}
-				return nil
-			})
+			n.start()
+		},
+	}
+	if killLog != nil {
+		strikes = append(strikes, killLog)
+	}
+	load := &eventLoad{url: shared.brokerURL(s.name, "b")}
+	for _, strike := range strikes {
+		for range kills() {
+			load.send(t.Context(), 500*time.Millisecond)
+			strike(load)
 		}
 	}
 	load.send(t.Context(), time.Second)
+	s.arrived(load, n)
+}
+
+// componentKill kills a component of `ebb status`, sends, and waits until the next one is ready.
+func componentKill(t *testing.T, name string) func(*eventLoad) {
+	return func(load *eventLoad) {
+		t.Helper()
+		c, err := shared.component(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		kill(t, c.PID)
+		load.send(t.Context(), 1500*time.Millisecond)
+		eventually(t, 60*time.Second, name+" to be back", func() error {
+			if now, err := shared.component(name); err != nil || now.State != "ready" || now.PID == c.PID {
+				return fmt.Errorf("%+v, %v", now, err)
+			}
+			return nil
+		})
+	}
+}
+
+// arrived waits until both Triggers' subscribers have every event that was accepted, the ordered one's in order.
+func (s *space) arrived(load *eventLoad, n *noter) {
+	t := s.t
+	t.Helper()
 	if len(load.accepted) < 100 {
 		t.Fatalf("only %d events were accepted", len(load.accepted))
 	}
