@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/url"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"time"
 
@@ -156,14 +155,8 @@ func (l local) broker() platform.Component {
 	}
 	return platform.Component{
 		Title: "event broker", WaitsFor: "its log and the world to be read",
-		Spec: process.Spec{Name: "broker", Path: l.Ebb, Args: args, Env: brokerEnv(), Ready: ok(l.socket("events"), "/readyz"), StopTimeout: 10 * time.Second},
+		Spec: process.Spec{Name: "broker", Path: l.Ebb, Args: args, Env: memory, Ready: ok(l.socket("events"), "/readyz"), StopTimeout: 10 * time.Second},
 	}
-}
-
-// brokerEnv leaves half of the processors to the Envoy before the broker and to the subscribers behind it. An event passes from one goroutine
-// to the next: waking another processor for each step takes longer than the step.
-func brokerEnv() []string {
-	return append([]string{"GOMAXPROCS=" + strconv.Itoa(max(1, runtime.NumCPU()/2))}, memory...)
 }
 
 // light are the flags of a node that stands in for a kubelet.
