@@ -85,7 +85,6 @@ func TestFaultNoAcceptedEventIsLost(t *testing.T) {
 func TestFaultNoEventAcceptedByKafkaIsLost(t *testing.T) {
 	s := shared.namespace(t)
 	k, _ := s.kafka(1)
-	t.Cleanup(func() { s.try("delete", "trigger,broker", "--all", "--timeout=30s") }) // while Kafka is there, so that its topic goes too
 	s.losesNoEvent(`apiVersion: eventing.knative.dev/v1
 kind: Broker
 metadata: {name: b, annotations: {eventing.knative.dev/broker.class: Kafka}}
@@ -140,18 +139,11 @@ func (s *space) losesNoEvent(broker string, killLog func(*eventLoad)) {
 func componentKill(t *testing.T, name string) func(*eventLoad) {
 	return func(load *eventLoad) {
 		t.Helper()
-		c, err := shared.component(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		kill(t, c.PID)
+		before := shared.back(t, name)
+		kill(t, before.PID)
 		load.send(t.Context(), 1500*time.Millisecond)
-		eventually(t, 60*time.Second, name+" to be back", func() error {
-			if now, err := shared.component(name); err != nil || now.State != "ready" || now.PID == c.PID {
-				return fmt.Errorf("%+v, %v", now, err)
-			}
-			return nil
-		})
+		shared.noticed(t, name, before)
+		shared.back(t, name)
 	}
 }
 

@@ -56,6 +56,13 @@ func (p *platform) struck(t *testing.T, name string) time.Time {
 		})
 	}
 	kill(t, before.PID)
+	p.noticed(t, name, before)
+	return time.Now()
+}
+
+// noticed waits until `ebb status` knows that a component which was killed is gone.
+func (p *platform) noticed(t *testing.T, name string, before component) {
+	t.Helper()
 	eventually(t, 10*time.Second, name+" is noticed to be gone", func() error {
 		now, err := p.component(name)
 		if err == nil && now.PID == before.PID && now.State == "ready" {
@@ -63,7 +70,6 @@ func (p *platform) struck(t *testing.T, name string) time.Time {
 		}
 		return err
 	})
-	return time.Now()
 }
 
 func (p *platform) back(t *testing.T, name string) component {

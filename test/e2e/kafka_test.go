@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -50,6 +49,10 @@ data:
 		s.t.Fatal(err)
 	}
 	s.t.Cleanup(client.Close)
+	// While Kafka is there, so that topics go too.
+	s.t.Cleanup(func() {
+		s.try("delete", "trigger,subscription,kafkachannel,kafkasource,kafkasink,broker", "--all", "--timeout=30s")
+	})
 	return k, client
 }
 
@@ -105,8 +108,6 @@ func TestGuideProductionBrokerKeepsItsEventsInKafka(t *testing.T) {
 		return nil
 	})
 	_, client := s.kafka(4)
-	// Deleted while Kafka is there, so that its topic goes too.
-	t.Cleanup(func() { s.try("delete", "trigger,broker", "--all", "--timeout=30s") })
 	s.must("wait", "broker/production-broker", "--for=condition=Ready", "--timeout=60s")
 	if topic := s.path("broker/production-broker", `{.status.annotations.default\.topic}`); topic != "knative-broker-default-production-broker" {
 		t.Errorf("topic %q", topic)
@@ -175,7 +176,6 @@ spec:
   broker: orders
   subscriber: {ref: {apiVersion: v1, kind: Service, name: event-display}}
 `)
-	t.Cleanup(func() { s.try("delete", "trigger,broker", "--all", "--timeout=30s") })
 	s.must("wait", "broker/orders", "--for=condition=Ready", "--timeout=60s")
 	eventually(t, 20*time.Second, "the Trigger to read", func() error {
 		if got := s.path("trigger/shown", `{.status.conditions[?(@.type=="SubscriptionReady")].status}`); got != "True" {
@@ -251,9 +251,7 @@ func (s *space) readersOutliveTheBroker(group string, before []string) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	if err := syscall.Kill(c.PID, syscall.SIGKILL); err != nil {
-		s.t.Fatal(err)
-	}
+	kill(s.t, c.PID)
 	for i := range 100 {
 		id := fmt.Sprintf("after-%02d", i)
 		for event(s.t.Context(), kept, shared.brokerURL(s.name, "orders"), "order.created", id, `{"order":2}`) != http.StatusAccepted {
@@ -322,9 +320,6 @@ spec:
   filters: [{exact: {type: letter}}]
   subscriber: {ref: {apiVersion: messaging.knative.dev/v1beta1, kind: KafkaChannel, name: letters}}
 `, k.Address, s.name))
-	t.Cleanup(func() {
-		s.try("delete", "trigger,subscription,kafkachannel,kafkasource,kafkasink,broker", "--all", "--timeout=30s")
-	})
 	s.must("wait", "kafkasink/orders", "kafkachannel/letters", "subscription/letters", "trigger/orders", "trigger/letters", "--for=condition=Ready", "--timeout=60s")
 	s.apply(fmt.Sprintf(`apiVersion: sources.knative.dev/v1
 kind: KafkaSource
