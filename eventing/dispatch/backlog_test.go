@@ -110,7 +110,7 @@ func TestWhatWaitsForARetryIsNoBacklog(t *testing.T) {
 
 func TestARateThatEventsWaitForAsksForNoMoreThanItself(t *testing.T) {
 	now := epoch.Add(time.Minute)
-	overlapping := turns{overlap: true, slots: 20}
+	overlapping := turns{overlap: true, width: &width{slots: 20}}
 	overlapping.delivered(now, 100*time.Millisecond)
 	for _, c := range []struct {
 		name   string
@@ -121,7 +121,7 @@ func TestARateThatEventsWaitForAsksForNoMoreThanItself(t *testing.T) {
 	}{
 		{"as many as are needed", overlapping, 20, 150, 150},
 		{"as many as are going to be made", overlapping, 20, 900, 200},
-		{"before the first answer", turns{overlap: true}, 256, 10_000, 256},
+		{"before the first answer", turns{overlap: true, width: &width{}}, 256, 10_000, 256},
 	} {
 		if got := c.turns.perSecond(now, c.atOnce, c.needed); got != c.want {
 			t.Errorf("%s: %v, want %v", c.name, got, c.want)
@@ -131,7 +131,7 @@ func TestARateThatEventsWaitForAsksForNoMoreThanItself(t *testing.T) {
 
 func TestTargetIsWhereTheTurnsLead(t *testing.T) {
 	now := epoch
-	known := turns{overlap: true, slots: 10}
+	known := turns{overlap: true, width: &width{slots: 10}}
 	known.delivered(now, 100*time.Millisecond)
 	for _, c := range []struct {
 		name    string
@@ -139,8 +139,8 @@ func TestTargetIsWhereTheTurnsLead(t *testing.T) {
 		waiting int
 		want    int
 	}{
-		{"one after the other", turns{}, 1000, 1},
-		{"nothing known yet", turns{overlap: true, slots: 10}, 1000, 256},
+		{"one after the other", turns{width: &width{}}, 1000, 1},
+		{"nothing known yet", turns{overlap: true, width: &width{slots: 10}}, 1000, 256},
 		{"a second's worth of work", known, 400, 40},
 		{"never fewer than at first", known, 3, 10},
 	} {

@@ -17,6 +17,7 @@ import (
 	"ebb.dev/ebb/eventing/dispatch/send"
 	"ebb.dev/ebb/eventing/log"
 	"ebb.dev/ebb/eventing/model"
+	"ebb.dev/ebb/eventing/partition"
 	"ebb.dev/ebb/eventing/trace"
 )
 
@@ -121,6 +122,8 @@ type Dispatcher struct {
 	readers map[model.ReaderID]*reader
 	// replays are those under way, by the reader that they are for.
 	replays map[model.ReaderID]*reader
+	// widths are those of all readers, by what the readers of a stream's partitions have in common.
+	widths map[model.ReaderID]*width
 	// run is set while Run runs.
 	run     context.Context
 	stopped bool
@@ -138,6 +141,7 @@ func New(o Options) *Dispatcher {
 		streams: map[model.StreamID]*stream{},
 		readers: map[model.ReaderID]*reader{},
 		replays: map[model.ReaderID]*reader{},
+		widths:  map[model.ReaderID]*width{},
 	}
 	d.keeper = newKeeper(d)
 	d.crowds = crowds{readers: map[*reader]struct{}{}, grown: make(chan struct{}, 1)}
@@ -237,6 +241,27 @@ func (d *Dispatcher) add(ctx context.Context, spec model.Reader) error {
 	return nil
 }
 
+// share is the width of a reader that is added. d.mu is held.
+func (d *Dispatcher) share(id model.ReaderID) *width {
+	base, _ := partition.Of(id)
+	w := d.widths[base]
+	if w == nil {
+		w = &width{}
+		d.widths[base] = w
+	}
+	w.readers++
+	return w
+}
+
+// unshare undoes share. d.mu is held.
+func (d *Dispatcher) unshare(id model.ReaderID) {
+	base, _ := partition.Of(id)
+	w := d.widths[base]
+	if w.readers--; w.readers == 0 {
+		delete(d.widths, base)
+	}
+}
+
 // Remove ends a reader: its deliveries are broken off, its state and its list of dead events are dropped.
 func (d *Dispatcher) Remove(ctx context.Context, id model.ReaderID) error {
 	d.change.Lock()
@@ -270,6 +295,7 @@ func (d *Dispatcher) detach(r *reader) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	delete(d.readers, r.id)
+	d.unshare(r.id)
 	if r.stream.detach(r) == 0 {
 		r.stream.stop()
 		delete(d.streams, r.stream.id)

@@ -64,8 +64,9 @@ type cached struct {
 	bytes  int64
 }
 
+// newReader is a reader that the dispatcher has yet to add. d.mu is held.
 func newReader(d *Dispatcher, s *stream, spec model.Reader, w *position.Window) *reader {
-	r := &reader{d: d, id: spec.ID, stream: s, spec: spec, window: w, behind: true}
+	r := &reader{d: d, id: spec.ID, stream: s, spec: spec, window: w, behind: true, turns: turns{width: d.share(spec.ID)}}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	r.stats.first, r.stats.ends.since = w.Scanned(), w.Low()
 	for _, it := range w.Items() {
@@ -301,14 +302,11 @@ func (r *reader) empty() {
 
 // limit is how many deliveries may be under way. r.mu is held.
 func (r *reader) limit() int {
-	switch few, _ := r.overlap(); {
-	case r.spec.Ordered:
+	few, _ := r.overlap()
+	if r.spec.Ordered {
 		return few
-	case !r.turns.overlap:
-		return 1
-	default:
-		return max(r.turns.slots, few)
 	}
+	return r.turns.limit(few)
 }
 
 // overlap is how many deliveries overlap at first, and at most.

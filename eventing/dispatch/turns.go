@@ -1,9 +1,6 @@
 package dispatch
 
-import (
-	"math"
-	"time"
-)
+import "time"
 
 const (
 	// headStart is how long events wait for the delivery before them, until deliveries overlap; and from then on, until there are more of them.
@@ -24,24 +21,24 @@ const (
 // after the other without having asked for that is what it is for. Once events have been waiting for some time deliveries overlap, and there
 // are more of them as long as that does not help, until they keep up with what comes and it would take drainIn to deliver what waits: by Little's
 // law that many a second times how long the subscriber takes for one. So a backlog becomes requests, at the gateway or at the replicas' proxies,
-// which the autoscaler scales by. A subscriber that says it has too much gets half. A pause begins anew. The zero value takes turns.
+// which the autoscaler scales by. A subscriber that says it has too much gets half. A pause begins anew. The zero value, with a width, takes turns.
 type turns struct {
+	*width
 	overlap bool
-	slots   int
+	// most is the greatest number of deliveries a second that was wanted since deliveries overlap: as what waits gets less they stay as wide, or
+	// the last events would take as long as all before.
+	most float64
 	// waiting is since when there has always been an event behind those under way; zero if there is none.
 	waiting time.Time
 	// idle is since when there was nothing to deliver; zero before the first time.
 	idle time.Time
-	// changed is when the slots were.
-	changed time.Time
-	base    shortest
 }
 
 // resume is to be called before a delivery begins while none is under way.
 func (t *turns) resume(now time.Time) {
 	t.waiting = time.Time{}
 	if t.overlap && !t.idle.IsZero() && now.Sub(t.idle) >= quiet {
-		t.overlap, t.slots = false, 0
+		t.overlap, t.most = false, 0
 	}
 	t.idle = time.Time{}
 }
@@ -63,21 +60,24 @@ func (t *turns) crowd(now time.Time, has func() load, few, most int) (again time
 	if t.waiting.IsZero() {
 		t.waiting = now
 	}
-	since := t.waiting
-	if t.changed.After(since) {
-		since = t.changed
-	}
-	again = since.Add(headStart)
-	if again.After(now) {
+	if again = t.waiting.Add(headStart); again.After(now) {
 		return again
 	}
-	if t.overlap {
-		t.slots = max(t.slots, min(2*t.slots, t.wanted(now, has()), most))
-	} else {
-		t.overlap, t.slots = true, few
+	if !t.overlap {
+		t.overlap = true
+		t.begin(now, few)
+		return now.Add(headStart)
 	}
-	t.changed = now
-	return now.Add(headStart)
+	t.most = max(t.most, has().perSecond())
+	return t.widen(now, t.most, most)
+}
+
+// limit is how many deliveries overlap now.
+func (t *turns) limit(few int) int {
+	if !t.overlap {
+		return 1
+	}
+	return max(t.at(), few)
 }
 
 // target is how many deliveries overlap in the end if the load stays as it is and the subscriber takes them.
@@ -85,21 +85,13 @@ func (t *turns) target(now time.Time, has load, few, most int) int {
 	if !t.overlap {
 		return 1
 	}
-	return max(t.slots, min(max(few, t.wanted(now, has)), most))
-}
-
-// wanted is how many deliveries have to overlap to keep up and to get done in time.
-func (t *turns) wanted(now time.Time, has load) int {
-	each, known := t.base.at(now)
-	if !known {
-		return has.waiting
-	}
-	return int(math.Ceil(has.perSecond() * each.Seconds()))
+	each, known := t.each(now)
+	return max(t.at(), min(max(few, slotsFor(has.perSecond(), each, known)), most))
 }
 
 // perSecond is how many deliveries a second so many at once make, and no more than are needed.
 func (t *turns) perSecond(now time.Time, atOnce int, needed float64) float64 {
-	each, known := t.base.at(now)
+	each, known := t.each(now)
 	if !known {
 		each = drainIn
 	}
@@ -111,48 +103,5 @@ func (t *turns) drained(now time.Time, idle bool) {
 	t.waiting = time.Time{}
 	if idle {
 		t.idle = now
-	}
-}
-
-// delivered takes how long a delivery took.
-func (t *turns) delivered(now time.Time, took time.Duration) { t.base.add(now, took) }
-
-// refused says that the subscriber has too much; what overlaps at first it gets in any case.
-func (t *turns) refused(now time.Time, few int) {
-	if t.slots <= few || now.Sub(t.changed) < headStart {
-		return
-	}
-	t.slots, t.changed = max(t.slots/2, few), now
-}
-
-// shortest is the least of the durations of the last 10 to 20 seconds.
-type shortest struct {
-	now, before time.Duration
-	since       time.Time
-}
-
-func (s *shortest) add(now time.Time, d time.Duration) {
-	s.turn(now)
-	if s.now == 0 || d < s.now {
-		s.now = max(d, 1)
-	}
-}
-
-func (s *shortest) at(now time.Time) (d time.Duration, known bool) {
-	s.turn(now)
-	switch {
-	case s.now == 0 || s.before != 0 && s.before < s.now:
-		return s.before, s.before != 0
-	default:
-		return s.now, true
-	}
-}
-
-func (s *shortest) turn(now time.Time) {
-	switch age := now.Sub(s.since); {
-	case age >= 2*baseFor:
-		*s = shortest{since: now}
-	case age >= baseFor:
-		*s = shortest{before: s.now, since: now}
 	}
 }

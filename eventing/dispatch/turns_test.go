@@ -11,7 +11,7 @@ import (
 
 func TestDeliveriesOverlapOnceEventsHaveWaited(t *testing.T) {
 	at := func(ms int) time.Time { return epoch.Add(time.Duration(ms) * time.Millisecond) }
-	var r turns
+	r := turns{width: &width{}}
 	r.resume(at(0))
 	for _, c := range []struct {
 		now  int
@@ -37,68 +37,6 @@ func TestDeliveriesOverlapOnceEventsHaveWaited(t *testing.T) {
 }
 
 func few(n int) func() load { return func() load { return load{waiting: n} } }
-
-func TestABacklogTakesAsManyDeliveriesAsItNeedsToGetDone(t *testing.T) {
-	at := func(ms int) time.Time { return epoch.Add(time.Duration(ms) * time.Millisecond) }
-	for _, c := range []struct {
-		name string
-		has  load
-		each time.Duration // 0: nothing was delivered yet
-		most int
-		want []int // slots after 100, 200, … ms
-	}{
-		{"a second's worth of work for 40", load{waiting: 400}, 100 * time.Millisecond, 256, []int{10, 20, 40, 40}},
-		{"and 200 more every second", load{400, 200}, 100 * time.Millisecond, 256, []int{10, 20, 40, 60, 60}},
-		{"quick ones need few", load{waiting: 1000}, time.Millisecond, 256, []int{10, 10, 10}},
-		{"no more than there may be", load{waiting: 100_000}, 100 * time.Millisecond, 256, []int{10, 20, 40, 80, 160, 256, 256}},
-		{"a reader that names a number", load{waiting: 100_000}, 100 * time.Millisecond, 10, []int{10, 10, 10}},
-		{"before the first answer: as many as wait", load{waiting: 30}, 0, 256, []int{10, 20, 30, 30}},
-	} {
-		var r turns
-		r.resume(at(0))
-		r.crowd(at(0), func() load { return c.has }, 10, c.most)
-		for i, want := range c.want {
-			now := at(100 * (i + 1))
-			if c.each > 0 {
-				r.delivered(now, c.each+time.Duration(i)*time.Second) // the longer ones are the queue's, not the subscriber's
-			}
-			r.crowd(now, func() load { return c.has }, 10, c.most)
-			if r.slots != want {
-				t.Errorf("%s: after %d ms %d slots, want %d", c.name, 100*(i+1), r.slots, want)
-			}
-		}
-	}
-}
-
-func TestASubscriberThatHasTooMuchGetsHalf(t *testing.T) {
-	at := func(ms int) time.Time { return epoch.Add(time.Duration(ms) * time.Millisecond) }
-	r := turns{overlap: true, slots: 80, changed: at(0)}
-	for _, c := range []struct{ now, want int }{{50, 80}, {100, 40}, {110, 40}, {200, 20}, {300, 10}, {400, 10}} {
-		if r.refused(at(c.now), 10); r.slots != c.want {
-			t.Errorf("refused at %d ms: %d slots, want %d", c.now, r.slots, c.want)
-		}
-	}
-}
-
-func TestTheShortestDeliveryIsForgottenAfterAWhile(t *testing.T) {
-	at := func(s int) time.Time { return epoch.Add(time.Duration(s) * time.Second) }
-	var s shortest
-	if _, known := s.at(at(0)); known {
-		t.Error("known before the first")
-	}
-	s.add(at(1), 20*time.Millisecond)
-	s.add(at(2), 10*time.Millisecond)
-	s.add(at(12), 30*time.Millisecond)
-	if d, _ := s.at(at(13)); d != 10*time.Millisecond {
-		t.Error("the window before counts:", d)
-	}
-	if d, _ := s.at(at(23)); d != 30*time.Millisecond {
-		t.Error("the one before that does not:", d)
-	}
-	if _, known := s.at(at(60)); known {
-		t.Error("known after a long pause")
-	}
-}
 
 // A subscriber that keeps pace gets events one after the other without asking for order; one that does not, gets them at once.
 func TestEventsDoNotOvertakeEachOtherWhileTheSubscriberKeepsPace(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cloudevents/sdk-go/v2/event"
@@ -105,6 +106,9 @@ type Log struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	work   sync.WaitGroup
+
+	// resting is how many partitions have a rest.
+	resting atomic.Int64
 
 	mu      sync.Mutex
 	streams map[model.StreamID]*stream

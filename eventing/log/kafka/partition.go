@@ -18,6 +18,7 @@ type part struct {
 	stream *stream
 	n      int32
 	tail   *tail
+	rest   rest
 }
 
 func (p *part) page(ctx context.Context, offset int64, most int32) (page, error) {
@@ -82,7 +83,7 @@ func (p *part) get(ctx context.Context, positions []log.Position) ([]log.Record,
 }
 
 // follow calls f with every record from a position on: from pages while it is behind, from the tail at the end.
-func (p *part) follow(ctx context.Context, from log.Position, f func(log.Record) error) error {
+func (p *part) follow(ctx context.Context, from log.Position, f func(log.Record) error) (err error) {
 	l, offset, joined := p.stream.log, offsetOf(from), false
 	defer func() {
 		if joined {
@@ -108,23 +109,50 @@ func (p *part) follow(ctx context.Context, from log.Position, f func(log.Record)
 			}
 			continue
 		case next == offset:
-			var err error
-			if records, next, err = p.catchUp(ctx, offset); err != nil {
+			if next, err = p.catchUp(ctx, offset, f); err != nil {
 				return err
 			}
 			if next == offset {
 				joined = p.tail.join(offset, joined)
 			}
-		}
-		if err := pass(ctx, records, f); err != nil {
-			return err
+		default:
+			if err := pass(ctx, records, f); err != nil {
+				return err
+			}
 		}
 		offset = next
 	}
 }
 
-// catchUp reads a page for a follower; next is the offset itself at the end.
-func (p *part) catchUp(ctx context.Context, offset int64) (records []log.Record, next int64, err error) {
+// decodeAtOnce is how many records are decoded before the first of them is handed on.
+const decodeAtOnce = 64
+
+// catchUp hands a page to a follower; next is the offset itself at the end. What an error of f left of the page is kept for who goes on there.
+func (p *part) catchUp(ctx context.Context, offset int64, f func(log.Record) error) (next int64, err error) {
+	got, has := p.rest.take(p.stream.log, offset)
+	if !has {
+		if got, err = p.read(ctx, offset); err != nil {
+			return 0, err
+		}
+	}
+	for rest := got.records; len(rest) > 0; {
+		n := min(len(rest), decodeAtOnce)
+		at := rest[0].Offset
+		err := pass(ctx, p.stream.decode(rest[:n]), func(r log.Record) error {
+			at = offsetOf(r.Position)
+			return f(r)
+		})
+		if err != nil {
+			p.rest.put(p.stream.log, at, got)
+			return 0, err
+		}
+		rest = rest[n:]
+	}
+	return got.next, nil
+}
+
+// read reads a page for a follower.
+func (p *part) read(ctx context.Context, offset int64) (page, error) {
 	bounded, cancel := p.stream.log.bounded(ctx)
 	defer cancel()
 	got, err := p.page(bounded, offset, pageBytes)
@@ -133,14 +161,14 @@ func (p *part) catchUp(ctx context.Context, offset int64) (records []log.Record,
 	}
 	switch {
 	case ctx.Err() != nil:
-		return nil, 0, ctx.Err()
+		return page{}, ctx.Err()
 	case p.stream.gone():
 		// Whatever Kafka said was about a topic that is being deleted.
-		return nil, 0, fmt.Errorf("stream %s: %w", p.stream.id, log.ErrUnknown)
+		return page{}, fmt.Errorf("stream %s: %w", p.stream.id, log.ErrUnknown)
 	case err != nil:
-		return nil, 0, fmt.Errorf("follow topic %s: %w", p.stream.topic, p.stream.log.explain(err))
+		return page{}, fmt.Errorf("follow topic %s: %w", p.stream.topic, p.stream.log.explain(err))
 	}
-	return p.stream.decode(got.records), got.next, nil
+	return got, nil
 }
 
 // inRange is where to go on from an offset that is not kept.
