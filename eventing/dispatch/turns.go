@@ -30,6 +30,8 @@ type turns struct {
 	most float64
 	// waiting is since when there has always been an event behind those under way; zero if there is none.
 	waiting time.Time
+	// asked is when more were last asked for.
+	asked time.Time
 	// idle is since when there was nothing to deliver; zero before the first time.
 	idle time.Time
 }
@@ -60,9 +62,14 @@ func (t *turns) crowd(now time.Time, has func() load, few, most int) (again time
 	if t.waiting.IsZero() {
 		t.waiting = now
 	}
-	if again = t.waiting.Add(headStart); again.After(now) {
+	since := t.waiting
+	if t.asked.After(since) {
+		since = t.asked
+	}
+	if again = since.Add(headStart); again.After(now) {
 		return again
 	}
+	t.asked = now
 	if !t.overlap {
 		t.overlap = true
 		t.begin(now, few)

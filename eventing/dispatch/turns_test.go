@@ -36,6 +36,18 @@ func TestDeliveriesOverlapOnceEventsHaveWaited(t *testing.T) {
 	}
 }
 
+// What waits is counted, which takes time, when it is of use.
+func TestHowMuchWaitsIsAskedOnceAStep(t *testing.T) {
+	r := turns{width: &width{}}
+	asked := 0
+	for ms := range 1000 {
+		r.crowd(epoch.Add(time.Duration(ms)*time.Millisecond), func() load { asked++; return load{waiting: 5} }, 10, 100)
+	}
+	if asked != 8 { // after 200, 300, … ms
+		t.Errorf("asked %d times", asked)
+	}
+}
+
 func few(n int) func() load { return func() load { return load{waiting: n} } }
 
 // A subscriber that keeps pace gets events one after the other without asking for order; one that does not, gets them at once.
