@@ -22,6 +22,8 @@ func (b *Broker) java(ctx context.Context, class ...string) *exec.Cmd {
 		"-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
 		// It says when it is ready.
 		"-Dorg.slf4j.simpleLogger.log.kafka.server.KafkaRaftServer=info",
+		// What it unpacks goes with its folder: a broker that is killed clears nothing up.
+		"-Djava.io.tmpdir=" + b.dir, "-XX:-UsePerfData",
 		"-cp", filepath.Join(b.jars, "*"),
 	}
 	command := exec.CommandContext(ctx, "java", append(arguments, class...)...)

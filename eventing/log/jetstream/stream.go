@@ -11,6 +11,7 @@ import (
 	"github.com/cloudevents/sdk-go/v2/event"
 
 	"ebb.dev/ebb/eventing/log"
+	"ebb.dev/ebb/eventing/log/window"
 	"ebb.dev/ebb/eventing/model"
 )
 
@@ -31,7 +32,7 @@ type stream struct {
 	// loading is held while the stream's head is read, and by nobody else.
 	loading sync.Mutex
 	// dedupe is only used by the group's commits, and seen is the last message it knows.
-	dedupe *dedupe
+	dedupe *window.Events
 	seen   uint64
 
 	mu     sync.Mutex
@@ -177,7 +178,7 @@ func (s *stream) publish(c *commit) error {
 	c.seq = seq
 	s.log.metrics.commit(len(c.events), len(data), s.log.options.Now().Sub(began))
 	if s.dedupe != nil {
-		s.dedupe.addCommit(c)
+		remember(s.dedupe, c)
 		s.seen = seq
 	}
 	s.advance(c)
@@ -203,7 +204,7 @@ func (s *stream) assemble(requests []*request[*appending]) *commit {
 		for i, b := range r.value.events {
 			if s.dedupe != nil && r.value.keys != nil {
 				key := r.value.keys[i]
-				if p, ok := s.dedupe.find(key, c.stored); ok {
+				if p, ok := s.dedupe.Find(key, c.stored); ok {
 					r.value.positions[i] = p
 					s.log.metrics.duplicates.Inc()
 					continue
@@ -328,22 +329,22 @@ func (s *stream) found(first, last *commit) {
 // loadDedupe makes known what was stored within the window, or since this process looked last.
 func (s *stream) loadDedupe(ctx context.Context) error {
 	s.mu.Lock()
-	window, at, tail := s.limits.Dedupe, s.head, s.tail
+	span, at, tail := s.limits.Dedupe, s.head, s.tail
 	s.mu.Unlock()
-	if window <= 0 {
+	if span <= 0 {
 		s.dedupe, s.seen = nil, 0
 		return nil
 	}
-	if s.dedupe != nil && s.dedupe.window >= window && s.seen == at.seq {
-		s.dedupe.window = window
+	if s.dedupe != nil && s.dedupe.Span() >= span && s.seen == at.seq {
+		s.dedupe.Resize(span)
 		return nil
 	}
-	if s.dedupe == nil || s.dedupe.window < window {
-		s.dedupe, s.seen = newDedupe(window), 0
+	if s.dedupe == nil || s.dedupe.Span() < span {
+		s.dedupe, s.seen = window.New(span), 0
 	}
 	from := s.seen + 1
 	if s.seen == 0 && at.seq > 0 {
-		since := s.log.options.Now().Add(-window)
+		since := s.log.options.Now().Add(-span)
 		c, err := s.seek(ctx, tail.seq, at.seq, func(c *commit) bool { return !c.stored.Before(since) })
 		if err != nil {
 			return err
@@ -355,7 +356,7 @@ func (s *stream) loadDedupe(ctx context.Context) error {
 		from = c.seq
 	}
 	return s.scan(ctx, from, at.seq, func(c *commit) error {
-		s.dedupe.addCommit(c)
+		remember(s.dedupe, c)
 		s.seen = c.seq
 		return nil
 	})

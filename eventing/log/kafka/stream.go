@@ -22,7 +22,7 @@ type stream struct {
 	topic string
 	// removed is closed when the stream is gone.
 	removed chan struct{}
-	window  *window
+	window  *known
 
 	// load is held while the window is filled from the topic, which loaded ends.
 	load   sync.Mutex
@@ -35,7 +35,7 @@ type stream struct {
 }
 
 func newStream(l *Log, id model.StreamID, kept keptStream) *stream {
-	s := &stream{log: l, id: id, topic: kept.Topic, removed: make(chan struct{}), window: newWindow(kept.Limits.Dedupe)}
+	s := &stream{log: l, id: id, topic: kept.Topic, removed: make(chan struct{}), window: newKnown(kept.Limits.Dedupe)}
 	s.change(kept)
 	return s
 }
