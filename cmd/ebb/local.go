@@ -7,9 +7,11 @@ import (
 	"net/http"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
+	"ebb.dev/ebb/cmd/ebb/broker"
 	"ebb.dev/ebb/deploy/envoy/runner"
 	"ebb.dev/ebb/deploy/local/platform"
 	"ebb.dev/ebb/deploy/local/process"
@@ -155,7 +157,10 @@ func (l local) broker() platform.Component {
 	}
 	return platform.Component{
 		Title: "event broker", WaitsFor: "its log and the world to be read",
-		Spec: process.Spec{Name: "broker", Path: l.Ebb, Args: args, Env: memory, Ready: ok(l.socket("events"), "/readyz"), StopTimeout: 10 * time.Second},
+		Spec: process.Spec{
+			Name: "broker", Path: l.Ebb, Args: args, Env: slices.Concat(memory, broker.Environment), Ready: ok(l.socket("events"), "/readyz"),
+			StopTimeout: 10 * time.Second,
+		},
 	}
 }
 

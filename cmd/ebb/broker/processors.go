@@ -20,6 +20,11 @@ const (
 	shrinkAfter = 10
 )
 
+// Environment is what the process is to be started with. Go's monitor thread sleeps whenever nothing else runs, and is woken for each event and looks about
+// every 20 µs until the event is done: half of all changes of threads. Who asks for traces of the scheduler has it look on its own, ever more
+// seldom down to 100 times a second, and the traces are every 24 days. Go reads this before main, and takes it from nowhere else.
+var Environment = []string{"GODEBUG=schedtrace=2147483647"}
+
 // processors decides how many processors Go has.
 type processors struct {
 	have, most int

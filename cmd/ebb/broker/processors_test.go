@@ -1,9 +1,41 @@
 package broker
 
 import (
+	"bytes"
+	"os"
 	"slices"
 	"testing"
+
+	appsv1 "k8s.io/api/apps/v1"
+	"sigs.k8s.io/yaml"
 )
+
+// TestOnAClusterItHasTheSameEnvironment is about the manifest, which cannot name the variable of this package.
+func TestOnAClusterItHasTheSameEnvironment(t *testing.T) {
+	manifest, err := os.ReadFile("../../../deploy/kubernetes/base/broker.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, document := range bytes.Split(manifest, []byte("\n---\n")) {
+		var workload appsv1.Deployment
+		if err := yaml.Unmarshal(document, &workload); err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range workload.Spec.Template.Spec.Containers {
+			var has []string
+			for _, e := range c.Env {
+				has = append(has, e.Name+"="+e.Value)
+			}
+			for _, want := range Environment {
+				if !slices.Contains(has, want) {
+					t.Errorf("container %s of %s has no %s in its env", c.Name, workload.Name, want)
+				}
+			}
+			return
+		}
+	}
+	t.Error("the manifest has no container")
+}
 
 func TestProcessorsFollowTheirUse(t *testing.T) {
 	many := func(used float64, n int) []float64 { return slices.Repeat([]float64{used}, n) }
