@@ -48,13 +48,11 @@ func (p *processors) next(used float64) int {
 	return p.have
 }
 
-// fitProcessors gives Go the processors that it has use for, of those it began with, until the context ends.
-func fitProcessors(ctx context.Context) {
+// fit gives Go the processors that it has use for, of those it began with, and the memory for garbage, until the context ends.
+func fit(ctx context.Context) {
 	p := &processors{most: runtime.GOMAXPROCS(0)}
 	p.have = p.most
-	if p.most == 1 {
-		return
-	}
+	g := newGarbage()
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	before, at := processorTime(), time.Now()
@@ -64,12 +62,14 @@ func fitProcessors(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		used, now := processorTime(), time.Now()
+		total, now := processorTime(), time.Now()
+		used := (total - before).Seconds() / now.Sub(at).Seconds()
 		have := p.have
-		if n := p.next((used - before).Seconds() / now.Sub(at).Seconds()); n != have {
+		if n := p.next(used); n != have {
 			runtime.GOMAXPROCS(n)
 		}
-		before, at = used, now
+		g.fit(used)
+		before, at = total, now
 	}
 }
 

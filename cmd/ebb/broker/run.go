@@ -96,7 +96,7 @@ type process struct {
 // Run serves until the context ends.
 func Run(ctx context.Context, o Options) error {
 	p := &process{Options: o, registry: prometheus.NewRegistry(), streams: &ingress.Registry{}, expected: make(chan struct{})}
-	go fitProcessors(ctx)
+	go fit(ctx)
 	p.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if err := p.connect(); err != nil {
 		return err
