@@ -80,7 +80,8 @@ func lockFolder(dir string) (*os.File, error) {
 func connect(o Options, e *embedded, name string) (*nats.Conn, error) {
 	options := []nats.Option{nats.Name(name), nats.MaxReconnects(-1), nats.Timeout(o.Timeout)}
 	if e != nil {
-		options = append(options, nats.InProcessServer(e.server))
+		// A write ends when the server, in this process, has read it. A limit would be a timer for each event.
+		options = append(options, nats.InProcessServer(e.server), nats.FlusherTimeout(0))
 	}
 	c, err := nats.Connect(o.URL, append(options, o.Connect...)...)
 	if err != nil {
