@@ -67,7 +67,7 @@ func (g *garbage) fit(used float64) {
 		return
 	}
 	debug.SetGCPercent(percent)
-	if percent == g.rest && before > percent && g.calm > 0 {
+	if g.calm > 0 {
 		debug.FreeOSMemory()
 	}
 }

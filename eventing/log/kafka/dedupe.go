@@ -29,50 +29,50 @@ func newKnown(span time.Duration) *known {
 
 // claim says what is to be done about an event: nothing if it is known (a is nil); wait for a if it is on its way already; send it and settle a
 // if it is new.
-func (w *known) claim(key log.Identity, now time.Time) (p log.Position, a *attempt, fresh bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.stored.Span() > 0 {
-		if p, ok := w.stored.Find(key, now); ok {
+func (k *known) claim(key log.Identity, now time.Time) (p log.Position, a *attempt, fresh bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.stored.Span() > 0 {
+		if p, ok := k.stored.Find(key, now); ok {
 			return p, nil, false
 		}
-		if a, ok := w.flying[key]; ok {
+		if a, ok := k.flying[key]; ok {
 			return 0, a, false
 		}
 	}
 	a = &attempt{done: make(chan struct{})}
-	if w.stored.Span() > 0 {
-		w.flying[key] = a
+	if k.stored.Span() > 0 {
+		k.flying[key] = a
 	}
 	return 0, a, true
 }
 
 // settle says what became of an attempt.
-func (w *known) settle(key log.Identity, a *attempt, p log.Position, err error, at time.Time) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.flying[key] == a {
-		delete(w.flying, key)
+func (k *known) settle(key log.Identity, a *attempt, p log.Position, err error, at time.Time) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.flying[key] == a {
+		delete(k.flying, key)
 	}
 	if err == nil {
-		w.stored.Add(key, p, at)
+		k.stored.Add(key, p, at)
 	}
 	a.position, a.err = p, err
 	close(a.done)
 }
 
 // remember takes in what is stored already.
-func (w *known) remember(key log.Identity, p log.Position, at time.Time) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if !w.stored.Has(key) {
-		w.stored.Add(key, p, at)
+func (k *known) remember(key log.Identity, p log.Position, at time.Time) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if !k.stored.Has(key) {
+		k.stored.Add(key, p, at)
 	}
 }
 
 // resize changes the span.
-func (w *known) resize(span time.Duration) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.stored.Resize(span)
+func (k *known) resize(span time.Duration) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.stored.Resize(span)
 }

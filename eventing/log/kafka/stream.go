@@ -22,7 +22,7 @@ type stream struct {
 	topic string
 	// removed is closed when the stream is gone.
 	removed chan struct{}
-	window  *known
+	known   *known
 
 	// load is held while the window is filled from the topic, which loaded ends.
 	load   sync.Mutex
@@ -35,7 +35,7 @@ type stream struct {
 }
 
 func newStream(l *Log, id model.StreamID, kept keptStream) *stream {
-	s := &stream{log: l, id: id, topic: kept.Topic, removed: make(chan struct{}), window: newKnown(kept.Limits.Dedupe)}
+	s := &stream{log: l, id: id, topic: kept.Topic, removed: make(chan struct{}), known: newKnown(kept.Limits.Dedupe)}
 	s.change(kept)
 	return s
 }
@@ -48,7 +48,7 @@ func (s *stream) change(kept keptStream) {
 	for n := int32(len(s.parts)); n < kept.Partitions; n++ {
 		s.parts = append(s.parts, &part{stream: s, n: n, tail: s.log.tails.tail(s, n)})
 	}
-	s.window.resize(kept.Limits.Dedupe)
+	s.known.resize(kept.Limits.Dedupe)
 }
 
 // remove ends whoever follows.
@@ -127,7 +127,7 @@ func (s *stream) append(ctx context.Context, to int32, events []*event.Event) ([
 	for i, e := range events {
 		key := log.IdentityOf(e)
 		var fresh bool
-		if positions[i], waits[i], fresh = s.window.claim(key, now); fresh {
+		if positions[i], waits[i], fresh = s.known.claim(key, now); fresh {
 			s.send(records[i], key, waits[i])
 		}
 	}
@@ -155,7 +155,7 @@ func (s *stream) append(ctx context.Context, to int32, events []*event.Event) ([
 func (s *stream) send(r *kgo.Record, key log.Identity, a *attempt) {
 	p := s.partition(r.Partition)
 	s.log.client.TryProduce(s.log.ctx, r, func(r *kgo.Record, err error) {
-		s.window.settle(key, a, positionOf(r.Offset), err, r.Timestamp)
+		s.known.settle(key, a, positionOf(r.Offset), err, r.Timestamp)
 		if err == nil {
 			p.tail.appended(r)
 		}
@@ -190,7 +190,7 @@ func (s *stream) fill(ctx context.Context, span time.Duration, now time.Time) er
 			}
 			for _, r := range got.records {
 				if e, err := record.Event(r); err == nil {
-					s.window.remember(log.IdentityOf(e), positionOf(r.Offset), r.Timestamp)
+					s.known.remember(log.IdentityOf(e), positionOf(r.Offset), r.Timestamp)
 				}
 			}
 			if got.next <= offset {
