@@ -95,3 +95,18 @@ func TestPurgeOfNothingIsNoError(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// containerd takes the path of its shim as a name where it is no whole one, and no pod starts.
+func TestAFolderOfProgramsIsAWholePath(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.Mkdir("bin", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile("bin/ebb-kube", nil, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	found, err := findTools("bin")
+	if err != nil || !filepath.IsAbs(found.bin) || !filepath.IsAbs(found.kube) {
+		t.Errorf("%+v, %v", found, err)
+	}
+}

@@ -38,6 +38,10 @@ func findTools(bin string) (tools, error) {
 	if bin == "" {
 		bin = filepath.Dir(self)
 	}
+	// A runtime's shim is found by a whole path only, and containerd has a folder of its own.
+	if bin, err = filepath.Abs(bin); err != nil {
+		return tools{}, fmt.Errorf("folder of programs: %w", err)
+	}
 	t := tools{ebb: self, bin: bin, envoy: findEnvoy(bin)}
 	t.kube = filepath.Join(bin, "ebb-kube")
 	if !executable(t.kube) {
