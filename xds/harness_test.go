@@ -184,7 +184,7 @@ func (b *bed) proxy(binary string, kind bootstrap.Kind, id, token, name string) 
 		b.t.Fatal(err)
 	}
 	command := exec.Command(binary, "-c", write("bootstrap"+bootstrap.Extension, config), "--concurrency", "1", "--use-dynamic-base-id", "-l", "info")
-	command.Env = append(os.Environ(), envoy.GatewayEnvironment+"="+id)
+	command.Env = append(os.Environ(), model.ProxyEnvironment+"="+id)
 	command.Stdout, command.Stderr = logs, logs
 	if err := command.Start(); err != nil {
 		b.t.Fatal(err)

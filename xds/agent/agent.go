@@ -12,13 +12,12 @@ import (
 	"strings"
 	"time"
 
-	secretv3 "github.com/envoyproxy/go-control-plane/envoy/service/secret/v3"
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/keepalive"
 
 	"ebb.dev/ebb/xds/agent/agentpb"
-	"ebb.dev/ebb/xds/envoy"
+	"ebb.dev/ebb/xds/model"
 )
 
 // Options of an agent.
@@ -89,7 +88,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		}
 		defer stop()
 	}
-	go a.keep(ctx, envoy.SelfSecret)
+	go a.keep(ctx, model.SelfSecret)
 	go a.followTrust(ctx)
 	for {
 		select {
@@ -111,7 +110,7 @@ func (a *Agent) serve(ended chan<- error) (stop func(), err error) {
 	}
 	// Envoy pings the connection as it does every HTTP/2 upstream.
 	server := grpc.NewServer(grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}))
-	secretv3.RegisterSecretDiscoveryServiceServer(server, &sds{store: a.store, ensure: a.ensure, log: a.options.Log})
+	registerSDS(server, &sds{store: a.store, ensure: a.ensure, log: a.options.Log})
 	go func() { ended <- server.Serve(listener) }()
 	return server.Stop, nil
 }
@@ -158,7 +157,7 @@ func (a *Agent) keep(ctx context.Context, name string) {
 			a.store.put(name, svid)
 			delay = first
 			wait = time.Until(svid.renewAt())
-			if name == envoy.SelfSecret {
+			if name == model.SelfSecret {
 				a.markReady()
 			}
 			a.options.Log.Debug("certificate in use", "secret", name, "id", svid.ID, "notAfter", svid.NotAfter)
@@ -224,7 +223,7 @@ func (a *Agent) fetch(ctx context.Context, name string) (*SVID, error) {
 	defer cancel()
 	ask := &agentpb.SignRequest{Csr: csr, Name: a.options.Name}
 	conn := a.conn
-	if workload, ok := strings.CutPrefix(name, envoy.SVIDPrefix); ok {
+	if workload, ok := strings.CutPrefix(name, model.SVIDPrefix); ok {
 		ask.Workload = workload
 	} else {
 		// The token is the proof each time: a certificate that may renew itself could outlive what it stands for.

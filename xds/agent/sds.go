@@ -9,21 +9,32 @@ import (
 	"strconv"
 	"strings"
 
-	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
-	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
-	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
-	secretv3 "github.com/envoyproxy/go-control-plane/envoy/service/secret/v3"
-	"github.com/envoyproxy/go-control-plane/pkg/resource/v3"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 
-	"ebb.dev/ebb/xds/envoy"
+	"ebb.dev/ebb/xds/agent/agentpb"
+	"ebb.dev/ebb/xds/model"
 )
+
+// Under these names Envoy knows the messages of agentpb.
+const (
+	sdsService = "envoy.service.secret.v3.SecretDiscoveryService"
+	secretType = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
+)
+
+// registerSDS has a server answer as Envoy's secret discovery service.
+func registerSDS(server *grpc.Server, s *sds) {
+	service := agentpb.Secrets_ServiceDesc
+	service.ServiceName = sdsService
+	server.RegisterService(&service, s)
+}
 
 // sds serves the secrets to the Envoy of this machine. It listens on a unix socket that only its owner may open.
 type sds struct {
-	secretv3.UnimplementedSecretDiscoveryServiceServer
+	agentpb.UnimplementedSecretsServer
 	store *store
 	// ensure begins to get a workload's secret, unless somebody does.
 	ensure func(name string)
@@ -31,7 +42,7 @@ type sds struct {
 }
 
 // StreamSecrets answers each name with its secret, now or as soon as there is one, and again whenever it is renewed.
-func (s *sds) StreamSecrets(stream secretv3.SecretDiscoveryService_StreamSecretsServer) error {
+func (s *sds) StreamSecrets(stream agentpb.Secrets_StreamSecretsServer) error {
 	requests, failed := receive(stream)
 	var name string
 	defer func() {
@@ -67,7 +78,7 @@ func (s *sds) StreamSecrets(stream secretv3.SecretDiscoveryService_StreamSecrets
 			}
 			name = asked
 			s.store.want(name)
-			if strings.HasPrefix(name, envoy.SVIDPrefix) {
+			if strings.HasPrefix(name, model.SVIDPrefix) {
 				s.ensure(name)
 			}
 		case err := <-failed:
@@ -83,8 +94,8 @@ func (s *sds) StreamSecrets(stream secretv3.SecretDiscoveryService_StreamSecrets
 }
 
 // receive reads a stream into channels.
-func receive(stream secretv3.SecretDiscoveryService_StreamSecretsServer) (<-chan *discoveryv3.DiscoveryRequest, <-chan error) {
-	requests := make(chan *discoveryv3.DiscoveryRequest)
+func receive(stream agentpb.Secrets_StreamSecretsServer) (<-chan *agentpb.SecretRequest, <-chan error) {
+	requests := make(chan *agentpb.SecretRequest)
 	failed := make(chan error, 1)
 	go func() {
 		for {
@@ -109,44 +120,44 @@ func oneName(names []string) (string, error) {
 		return "", status.Errorf(codes.InvalidArgument, "%d secrets asked for on one stream; one is served", len(names))
 	}
 	name := names[0]
-	if name == envoy.SelfSecret || name == envoy.TrustSecret || strings.HasPrefix(name, envoy.SVIDPrefix) {
+	if name == model.SelfSecret || name == model.TrustSecret || strings.HasPrefix(name, model.SVIDPrefix) {
 		return name, nil
 	}
 	return "", status.Errorf(codes.NotFound, "secret %q is none of ours", name)
 }
 
-func (s *sds) sendIfNew(stream secretv3.SecretDiscoveryService_StreamSecretsServer, name string, sent []byte, nonce *int) ([]byte, <-chan struct{}, error) {
+func (s *sds) sendIfNew(stream agentpb.Secrets_StreamSecretsServer, name string, sent []byte, nonce *int) ([]byte, <-chan struct{}, error) {
 	svid, roots, changed := s.store.look(name)
 	secret, err := secretOf(name, svid, roots)
 	if err != nil || secret == nil {
 		return sent, changed, err
 	}
-	packed, err := anypb.New(secret)
+	packed, err := proto.Marshal(secret)
 	if err != nil {
 		return sent, changed, fmt.Errorf("encode secret %s: %w", name, err)
 	}
-	if bytes.Equal(packed.GetValue(), sent) {
+	if bytes.Equal(packed, sent) {
 		return sent, changed, nil
 	}
 	*nonce++
-	err = stream.Send(&discoveryv3.DiscoveryResponse{
-		TypeUrl: resource.SecretType, Resources: []*anypb.Any{packed},
+	err = stream.Send(&agentpb.SecretResponse{
+		TypeUrl: secretType, Resources: []*anypb.Any{{TypeUrl: secretType, Value: packed}},
 		VersionInfo: strconv.Itoa(*nonce), Nonce: strconv.Itoa(*nonce),
 	})
 	if err != nil {
 		return sent, changed, fmt.Errorf("send secret %s: %w", name, err)
 	}
-	return packed.GetValue(), changed, nil
+	return packed, changed, nil
 }
 
 // secretOf writes a secret the way Envoy reads it; nil while there is none.
-func secretOf(name string, svid *SVID, roots [][]byte) (*tlsv3.Secret, error) {
-	if name == envoy.TrustSecret {
+func secretOf(name string, svid *SVID, roots [][]byte) (*agentpb.Secret, error) {
+	if name == model.TrustSecret {
 		if len(roots) == 0 {
 			return nil, nil
 		}
-		return &tlsv3.Secret{Name: name, Type: &tlsv3.Secret_ValidationContext{
-			ValidationContext: &tlsv3.CertificateValidationContext{TrustedCa: inline(certificatesPEM(roots))},
+		return &agentpb.Secret{Name: name, Type: &agentpb.Secret_ValidationContext{
+			ValidationContext: &agentpb.Roots{TrustedCa: inline(certificatesPEM(roots))},
 		}}, nil
 	}
 	if svid == nil {
@@ -156,11 +167,9 @@ func secretOf(name string, svid *SVID, roots [][]byte) (*tlsv3.Secret, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &tlsv3.Secret{Name: name, Type: &tlsv3.Secret_TlsCertificate{
-		TlsCertificate: &tlsv3.TlsCertificate{CertificateChain: inline(svid.chainPEM()), PrivateKey: inline(key)},
+	return &agentpb.Secret{Name: name, Type: &agentpb.Secret_TlsCertificate{
+		TlsCertificate: &agentpb.Certificate{CertificateChain: inline(svid.chainPEM()), PrivateKey: inline(key)},
 	}}, nil
 }
 
-func inline(data []byte) *corev3.DataSource {
-	return &corev3.DataSource{Specifier: &corev3.DataSource_InlineBytes{InlineBytes: data}}
-}
+func inline(data []byte) *agentpb.Data { return &agentpb.Data{InlineBytes: data} }

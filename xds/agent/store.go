@@ -4,7 +4,7 @@ import (
 	"sync"
 	"time"
 
-	"ebb.dev/ebb/xds/envoy"
+	"ebb.dev/ebb/xds/model"
 )
 
 // store holds the secrets by SDS name and tells who waits for them.
@@ -30,7 +30,7 @@ func newStore() *store {
 func (s *store) self() *SVID {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.svids[envoy.SelfSecret]
+	return s.svids[model.SelfSecret]
 }
 
 func (s *store) put(name string, svid *SVID) {
@@ -99,7 +99,7 @@ func (s *store) need(name string) need {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return need{
-		wanted: name == envoy.SelfSecret || s.wanted[name] > 0, idle: s.idle[name],
+		wanted: name == model.SelfSecret || s.wanted[name] > 0, idle: s.idle[name],
 		have: s.svids[name] != nil, changed: s.changed,
 	}
 }

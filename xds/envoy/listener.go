@@ -165,7 +165,7 @@ func hold() *hcmv3.HttpFilter {
 			Services: &extauthzv3.ExtAuthz_GrpcService{GrpcService: &corev3.GrpcService{
 				TargetSpecifier: envoyGRPC(HoldCluster),
 				Timeout:         duration(holdTimeout),
-				InitialMetadata: []*corev3.HeaderValue{{Key: GatewayHeader, Value: "%ENVIRONMENT(" + GatewayEnvironment + ")%"}},
+				InitialMetadata: []*corev3.HeaderValue{{Key: GatewayHeader, Value: "%ENVIRONMENT(" + model.ProxyEnvironment + ")%"}},
 				RetryPolicy:     moveOn(),
 			}},
 		})},

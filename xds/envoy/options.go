@@ -21,17 +21,12 @@ const (
 	ControlPlaneCluster = "control-plane"
 	// AgentCluster is the unix socket of the agent beside this Envoy, which serves SDS.
 	AgentCluster = "agent"
-	// SelfSecret is the proxy's own SVID, TrustSecret the roots it believes.
-	SelfSecret  = "self"
-	TrustSecret = "trust"
 	// ClusterHeader carries the hold's choice of cluster to the catch-all route.
 	ClusterHeader = "x-ebb-cluster"
 	// UnsentHeader marks a replica proxy's answer to a request that the app has never seen; gateways try another replica.
 	UnsentHeader = "x-ebb-unsent"
 	// GatewayHeader tells the hold server, as gRPC metadata, which gateway asks.
 	GatewayHeader = "x-ebb-gateway"
-	// GatewayEnvironment is the variable that the gateway's Envoy reads its ID from.
-	GatewayEnvironment = "EBB_PROXY_ID"
 	// ConfigExtension and RevisionExtension tell the hold server what is asked for.
 	ConfigExtension   = "config"
 	RevisionExtension = "revision"
@@ -40,12 +35,6 @@ const (
 	// CountedLog is the name of the access log that reports them.
 	CountedLog = "counted"
 )
-
-// SVIDSecret is the name of a workload's certificate at the SDS agent of its node: "svid|namespace/serviceaccount".
-func SVIDSecret(account model.Key) string { return SVIDPrefix + account.String() }
-
-// SVIDPrefix begins the names of workload certificates.
-const SVIDPrefix = "svid|"
 
 // Options are the settings that all proxies share.
 type Options struct {

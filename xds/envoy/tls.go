@@ -45,7 +45,7 @@ func commonTLS(secret string, alpn []string, peers []*matcherv3.StringMatcher) *
 		ValidationContextType: &tlsv3.CommonTlsContext_CombinedValidationContext{
 			CombinedValidationContext: &tlsv3.CommonTlsContext_CombinedCertificateValidationContext{
 				DefaultValidationContext:         &tlsv3.CertificateValidationContext{MatchTypedSubjectAltNames: matchers},
-				ValidationContextSdsSecretConfig: fromAgent(TrustSecret),
+				ValidationContextSdsSecretConfig: fromAgent(model.TrustSecret),
 			},
 		},
 	}
@@ -57,7 +57,7 @@ func UpstreamTLS(alpn string, identities []string) *corev3.TransportSocket {
 	for _, id := range identities {
 		peers = append(peers, &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Exact{Exact: id}})
 	}
-	return clientTLS(SelfSecret, []string{alpn}, peers)
+	return clientTLS(model.SelfSecret, []string{alpn}, peers)
 }
 
 func clientTLS(certificate string, alpn []string, peers []*matcherv3.StringMatcher) *corev3.TransportSocket {
@@ -72,23 +72,23 @@ func clientTLS(certificate string, alpn []string, peers []*matcherv3.StringMatch
 // certificateOf names the secret that a replica's listener presents. A sidecar is its workload.
 func certificateOf(r model.Replica) string {
 	if r.HasSidecar() {
-		return SelfSecret
+		return model.SelfSecret
 	}
-	return SVIDSecret(r.Account())
+	return model.SVIDSecret(r.Account())
 }
 
 // HoldsIdentity reports whether a replica's listener presents a certificate that its proxy has to be given.
 func HoldsIdentity(options Options, r model.Replica) bool {
-	return !options.Plaintext && certificateOf(r) != SelfSecret
+	return !options.Plaintext && certificateOf(r) != model.SelfSecret
 }
 
 // IdentityCluster has a node proxy hold a workload's certificate: a listener that presents what its Envoy has need not wait for it. Nothing is
 // ever sent there.
 func IdentityCluster(account model.Key) *clusterv3.Cluster {
 	return &clusterv3.Cluster{
-		Name:                 SVIDSecret(account),
+		Name:                 model.SVIDSecret(account),
 		ClusterDiscoveryType: &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC},
-		TransportSocket:      clientTLS(SVIDSecret(account), nil, nil),
+		TransportSocket:      clientTLS(model.SVIDSecret(account), nil, nil),
 	}
 }
 

@@ -81,7 +81,7 @@ func (r *Replicas) removeSurplus(id string) *replicaProxy {
 		p.Apply(cache.Change{Type: typ, Delete: surplus})
 	}
 	known := p.Known(cache.Clusters)
-	has := func(account model.Key) bool { return slices.Contains(known, envoy.SVIDSecret(account)) }
+	has := func(account model.Key) bool { return slices.Contains(known, model.SVIDSecret(account)) }
 	p.Apply(cache.Change{Type: cache.Clusters, Delete: secrets(p.identities.restart(has))})
 	return p
 }
@@ -181,14 +181,14 @@ func (r *Replicas) hold(replica model.Replica) {
 		return
 	}
 	owner := model.Owner{Kind: "ServiceAccount", Key: account}
-	p.Apply(cache.Change{Type: cache.Clusters, Put: []*cache.Row{mustRow(envoy.SVIDSecret(account), owner, envoy.IdentityCluster(account))}})
+	p.Apply(cache.Change{Type: cache.Clusters, Put: []*cache.Row{mustRow(model.SVIDSecret(account), owner, envoy.IdentityCluster(account))}})
 }
 
 // secrets names the certificates of accounts, and the clusters that hold them.
 func secrets(accounts []model.Key) []string {
 	names := make([]string, 0, len(accounts))
 	for _, account := range accounts {
-		names = append(names, envoy.SVIDSecret(account))
+		names = append(names, model.SVIDSecret(account))
 	}
 	return names
 }

@@ -141,7 +141,7 @@ func show(view store.View, options envoy.Options) ([]byte, error) {
 			}
 			p["clusters"][model.AppClusterName(replica.Pod)] = envoy.AppCluster(replica.Replica)
 			if envoy.HoldsIdentity(options, replica.Replica) {
-				p["clusters"][envoy.SVIDSecret(replica.Account())] = envoy.IdentityCluster(replica.Account())
+				p["clusters"][model.SVIDSecret(replica.Account())] = envoy.IdentityCluster(replica.Account())
 			}
 			p["listeners"][model.ReplicaName(replica.Pod)] = envoy.ReplicaListener(options, replica.Replica)
 		}

@@ -27,5 +27,9 @@ func Gateway(ctx context.Context, o GatewayOptions) error {
 	if err != nil {
 		return err
 	}
-	return h.Run(ctx, []host.Proxy{{Kind: bootstrap.Gateway, ID: "gateway/" + o.Name + "/" + o.Instance, Workers: o.Workers}})
+	proxy, err := proxyOf(h, bootstrap.Gateway, "gateway/"+o.Name+"/"+o.Instance, o.Workers)
+	if err != nil {
+		return err
+	}
+	return h.Run(ctx, []host.Proxy{proxy})
 }

@@ -66,7 +66,11 @@ func Node(ctx context.Context, o NodeOptions) error {
 	}
 	var proxies []host.Proxy
 	for i := range o.Proxies {
-		proxies = append(proxies, host.Proxy{Kind: bootstrap.Replica, ID: model.NodeProxyID(o.Name, i), Workers: 1})
+		proxy, err := proxyOf(h, bootstrap.Replica, model.NodeProxyID(o.Name, i), 1)
+		if err != nil {
+			return err
+		}
+		proxies = append(proxies, proxy)
 	}
 	beside := append([]func(context.Context) error{reports.Run, o.announce}, o.Beside...)
 	if o.DrainListen != "" {

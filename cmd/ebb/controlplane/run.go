@@ -382,7 +382,7 @@ func (c *controlPlane) publishTrust(ctx context.Context) error {
 		return nil
 	}
 	for _, namespace := range agentNamespaces {
-		if err := writeTrust(ctx, c.uncached(), namespace, string(c.ca.RootsPEM())); err != nil {
+		if err := writeTrust(ctx, c.uncached(), namespace, string(c.ca.RootsPEM()), nil); err != nil {
 			return err
 		}
 	}

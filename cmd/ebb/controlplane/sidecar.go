@@ -16,17 +16,20 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/utils/ptr"
 
+	"ebb.dev/ebb/cmd/ebb/agents/host"
 	"ebb.dev/ebb/crds/async"
 	"ebb.dev/ebb/crds/config"
 	"ebb.dev/ebb/crds/networking"
 	knative "ebb.dev/ebb/crds/serving"
 	servingv1 "ebb.dev/ebb/crds/serving/v1"
+	"ebb.dev/ebb/deploy/envoy/bootstrap"
 	"ebb.dev/ebb/deploy/image"
 	"ebb.dev/ebb/deploy/image/bundle"
 	"ebb.dev/ebb/deploy/local/cri"
 	"ebb.dev/ebb/serving"
 	"ebb.dev/ebb/serving/workload"
 	"ebb.dev/ebb/xds/identity"
+	"ebb.dev/ebb/xds/model"
 )
 
 // injected is what every sidecar of this control plane is told.
@@ -45,6 +48,7 @@ const (
 	identityDir    = "/var/run/ebb/identity"
 	socketDir      = "/var/run/ebb/agent"
 	tokenFile      = "token"
+	bootstrapKey   = "envoy" + bootstrap.Extension
 	// sidecarUser is the number that the image runs as; the app's user is another's business.
 	sidecarUser = 65532
 	// sidecarTokenLife is the least that the API server gives times six; the kubelet renews it.
@@ -88,6 +92,7 @@ func sidecarContainer(revision *servingv1.Revision, cfg *config.Set, with inject
 		Args: []string{
 			"--control-plane", with.controlPlane, "--trust-domain", with.trustDomain,
 			"--trust-file", identityDir + "/" + rootsKey, "--token-file", identityDir + "/" + tokenFile, "--dir", socketDir,
+			"--bootstrap", identityDir + "/" + bootstrapKey,
 		},
 		Env: []corev1.EnvVar{
 			field("POD_NAMESPACE", "metadata.namespace"), field("POD_NAME", "metadata.name"),
@@ -118,7 +123,15 @@ func sidecarContainer(revision *servingv1.Revision, cfg *config.Set, with inject
 	}
 }
 
-// identityOf is what the sidecar proves itself with, and the roots it begins with.
+// bootstrap is what the Envoys of sidecars start with; each is told its own ID.
+func (i injected) bootstrap() ([]byte, error) {
+	return bootstrap.Encode(bootstrap.Settings{
+		Kind: bootstrap.Replica, ControlPlane: i.controlPlane, TrustDomain: i.trustDomain,
+		AgentSocket: host.AgentSocket(socketDir), AdminSocket: host.AdminSocket(socketDir, model.SidecarID(model.Key{})),
+	})
+}
+
+// identityOf is what the sidecar proves itself with, the roots it begins with, and what its Envoy starts with.
 func identityOf() corev1.Volume {
 	return corev1.Volume{Name: identityVolume, VolumeSource: corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{
 		Sources: []corev1.VolumeProjection{
@@ -127,7 +140,7 @@ func identityOf() corev1.Volume {
 			}},
 			{ConfigMap: &corev1.ConfigMapProjection{
 				LocalObjectReference: corev1.LocalObjectReference{Name: trustName},
-				Items:                []corev1.KeyToPath{{Key: rootsKey, Path: rootsKey}},
+				Items:                []corev1.KeyToPath{{Key: rootsKey, Path: rootsKey}, {Key: bootstrapKey, Path: bootstrapKey}},
 			}},
 		},
 	}}}

@@ -1,6 +1,7 @@
 package controlplane
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -63,7 +64,7 @@ func (c *controlPlane) podDeleted(ctx context.Context, pod model.Key) bool {
 	return object.DeletionTimestamp != nil
 }
 
-// trustName is the ConfigMap of the roots: in those of Ebb's own agents, and in each namespace that has sidecars.
+// trustName is the ConfigMap of the roots and of what sidecars' Envoys start with: in the namespaces of Ebb's own agents, and in each that has sidecars.
 const trustName = "ebb-trust"
 
 // agentNamespaces are those of the agents that are no sidecars: gateways and nodes, and the event broker.
@@ -79,6 +80,8 @@ type trustKeeper struct {
 	live     client.Client
 	fallback serving.ReplicaProxy
 	roots    func() string
+	// bootstrap is what sidecars' Envoys start with.
+	bootstrap []byte
 	// own are the namespaces of Ebb's own agents, where they find the roots too; none where they read a file.
 	own []string
 	// image makes the sidecars' image if it is to be made here; nil otherwise.
@@ -87,7 +90,11 @@ type trustKeeper struct {
 
 // setupTrust makes the reconciler that follows revisions, namespaces and the roots.
 func (c *controlPlane) setupTrust(ctx context.Context) error {
-	keeper := &trustKeeper{client: c.manager.GetClient(), live: c.uncached(), fallback: serving.ReplicaProxy(c.ReplicaProxy), roots: func() string { return string(c.ca.RootsPEM()) }, image: c.makeImage}
+	bootstrap, err := c.injected.bootstrap()
+	if err != nil {
+		return fmt.Errorf("what sidecars start with: %w", err)
+	}
+	keeper := &trustKeeper{bootstrap: bootstrap, client: c.manager.GetClient(), live: c.uncached(), fallback: serving.ReplicaProxy(c.ReplicaProxy), roots: func() string { return string(c.ca.RootsPEM()) }, image: c.makeImage}
 	if c.TrustFile == "" {
 		keeper.own = agentNamespaces
 	}
@@ -103,7 +110,7 @@ func (c *controlPlane) setupTrust(ctx context.Context) error {
 	ofNamespace := handler.EnqueueRequestsFromMapFunc(func(_ context.Context, object client.Object) []reconcile.Request {
 		return []reconcile.Request{{NamespacedName: types.NamespacedName{Name: object.GetNamespace()}}}
 	})
-	err := builder.ControllerManagedBy(c.manager).Named("ebb-sidecar-trust").
+	err = builder.ControllerManagedBy(c.manager).Named("ebb-sidecar-trust").
 		For(&corev1.Namespace{}, builder.WithPredicates(predicate.LabelChangedPredicate{})).
 		Watches(&servingv1.Revision{}, ofNamespace, builder.WithPredicates(predicate.AnnotationChangedPredicate{})).
 		WatchesRawSource(source.Channel(rotated, handler.EnqueueRequestsFromMapFunc(keeper.all))).
@@ -130,7 +137,7 @@ func (k *trustKeeper) Reconcile(ctx context.Context, request reconcile.Request) 
 	if !slices.Contains(k.own, request.Name) && !k.hasSidecars(namespace, revisions.Items) {
 		return reconcile.Result{}, nil
 	}
-	err := writeTrust(ctx, k.live, request.Name, k.roots())
+	err := writeTrust(ctx, k.live, request.Name, k.roots(), k.bootstrap)
 	if k.image != nil {
 		err = errors.Join(err, k.image(ctx))
 	}
@@ -159,8 +166,9 @@ func (k *trustKeeper) all(ctx context.Context, _ client.Object) []reconcile.Requ
 	return requests
 }
 
-// writeTrust writes the roots into a namespace, where the agents of its pods mount them from.
-func writeTrust(ctx context.Context, c client.Client, namespace, roots string) error {
+// writeTrust writes the roots and the bootstrap into a namespace, where the agents of its pods mount them from. Without a bootstrap, the one that
+// is there stays.
+func writeTrust(ctx context.Context, c client.Client, namespace, roots string, bootstrap []byte) error {
 	wanted := &corev1.ConfigMap{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: namespace, Name: trustName, Labels: map[string]string{"app.kubernetes.io/managed-by": "ebb"},
@@ -169,13 +177,17 @@ func writeTrust(ctx context.Context, c client.Client, namespace, roots string) e
 	}
 	var have corev1.ConfigMap
 	err := c.Get(ctx, client.ObjectKeyFromObject(wanted), &have)
+	wanted.BinaryData = have.BinaryData
+	if bootstrap != nil {
+		wanted.BinaryData = map[string][]byte{bootstrapKey: bootstrap}
+	}
 	switch {
 	case apierrors.IsNotFound(err):
 		if err = c.Create(ctx, wanted); apierrors.IsAlreadyExists(err) {
 			return fmt.Errorf("write ConfigMap %s/%s: %w", namespace, trustName, err)
 		}
-	case err == nil && have.Data[rootsKey] != roots:
-		have.Data = wanted.Data
+	case err == nil && (have.Data[rootsKey] != roots || !bytes.Equal(have.BinaryData[bootstrapKey], wanted.BinaryData[bootstrapKey])):
+		have.Data, have.BinaryData = wanted.Data, wanted.BinaryData
 		err = c.Update(ctx, &have)
 	}
 	if err != nil {

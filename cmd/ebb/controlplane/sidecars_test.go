@@ -47,7 +47,7 @@ func TestTheRootsAreWhereSidecarsAre(t *testing.T) {
 			}
 			api := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).Build()
 			roots, made := "first", 0
-			keeper := &trustKeeper{client: api, live: api, fallback: c.fallback, roots: func() string { return roots }, image: func(context.Context) error { made++; return nil }}
+			keeper := &trustKeeper{bootstrap: []byte("envoy's"), client: api, live: api, fallback: c.fallback, roots: func() string { return roots }, image: func(context.Context) error { made++; return nil }}
 			if c.own {
 				keeper.own = []string{"shop"}
 			}
@@ -62,6 +62,9 @@ func TestTheRootsAreWhereSidecarsAre(t *testing.T) {
 				}
 				if c.want && written.Data[rootsKey] != roots {
 					t.Errorf("roots are %q, want %q", written.Data[rootsKey], roots)
+				}
+				if got := string(written.BinaryData[bootstrapKey]); c.want && got != "envoy's" {
+					t.Errorf("the bootstrap is %q", got)
 				}
 			}
 			if (made > 0) != c.want {

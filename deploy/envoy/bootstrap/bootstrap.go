@@ -46,7 +46,7 @@ const FeedInterval = 200 * time.Millisecond
 // Settings of one Envoy.
 type Settings struct {
 	Kind Kind
-	// ProxyID is "gateway/NAME/INSTANCE", "node/NAME/WORKER" or "sidecar/NAMESPACE/POD".
+	// ProxyID is "gateway/NAME/INSTANCE", "node/NAME/WORKER" or "sidecar/NAMESPACE/POD"; empty is for Envoys that are told with --service-node.
 	ProxyID string
 	// ControlPlane is host:port, where a host that is no IP address is resolved again and again, or unix:PATH.
 	ControlPlane string
@@ -60,8 +60,8 @@ type Settings struct {
 // Extension is what the name of the bootstrap's file ends in: Envoy reads it by that.
 const Extension = ".pb"
 
-// Encode is the bootstrap as a protocol buffer. As JSON it takes longer to write and to read, at every start of a pod with a sidecar; people
-// read it on Envoy's admin page (/config_dump).
+// Encode is the bootstrap as a protocol buffer. As JSON it takes longer to read, at every start of a pod with a sidecar; people read it on Envoy's
+// admin page (/config_dump).
 func Encode(s Settings) ([]byte, error) {
 	message, err := Make(s)
 	if err != nil {

@@ -26,6 +26,8 @@ import (
 type Config struct {
 	// Binary is the Envoy, Bootstrap the file it starts with.
 	Binary, Bootstrap string
+	// Node is its ID, which goes before the bootstrap's.
+	Node string
 	// AdminSocket is the admin page's unix socket, as the bootstrap says.
 	AdminSocket string
 	// Workers is its number of worker threads.
@@ -76,7 +78,7 @@ func (c Config) once(ctx context.Context) error {
 	if err := os.Remove(c.AdminSocket); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("clear %s: %w", c.AdminSocket, err)
 	}
-	command := exec.Command(c.Binary, "-c", c.Bootstrap, "--concurrency", strconv.Itoa(c.Workers),
+	command := exec.Command(c.Binary, "-c", c.Bootstrap, "--service-node", c.Node, "--concurrency", strconv.Itoa(c.Workers),
 		"--disable-hot-restart", "--drain-time-s", strconv.Itoa(max(int(c.Drain.Seconds()), 1)), "--log-level", "warning")
 	command.Env = append(os.Environ(), c.Env...)
 	command.Stdout, command.Stderr = c.Output, c.Output

@@ -7,14 +7,11 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
-	"ebb.dev/ebb/deploy/envoy/bootstrap"
 	"ebb.dev/ebb/deploy/envoy/runner"
 	"ebb.dev/ebb/xds/agent"
-	"ebb.dev/ebb/xds/envoy"
 	"ebb.dev/ebb/xds/model"
 )
 
@@ -38,10 +35,11 @@ type Common struct {
 
 // Proxy is one Envoy to run.
 type Proxy struct {
-	Kind bootstrap.Kind
 	// ID is the proxy's, Workers the number of its worker threads.
 	ID      string
 	Workers int
+	// Bootstrap is the file that it starts with.
+	Bootstrap string
 }
 
 // Host runs an agent and its Envoys until the context ends, and stops the Envoys first.
@@ -59,7 +57,7 @@ func New(c Common, name string, token func(context.Context) (string, error)) (*H
 	}
 	a, err := agent.New(agent.Options{
 		ControlPlane: c.ControlPlane, TrustDomain: c.TrustDomain, TrustFile: c.TrustFile,
-		Token: token, Name: name, Socket: filepath.Join(c.Dir, "sds.sock"), Log: c.Log,
+		Token: token, Name: name, Socket: AgentSocket(c.Dir), Log: c.Log,
 	})
 	if err != nil {
 		return nil, err
@@ -87,7 +85,7 @@ func (h *Host) Run(ctx context.Context, proxies []Proxy, beside ...func(context.
 	defer stop()
 	start := func() error {
 		for _, p := range proxies {
-			config, err := h.prepare(p)
+			config, err := h.config(p)
 			if err != nil {
 				return err
 			}
@@ -131,35 +129,26 @@ func (h *Host) Run(ctx context.Context, proxies []Proxy, beside ...func(context.
 	}
 }
 
-// AdminSocket is where a proxy's admin page is.
-func (h *Host) AdminSocket(id string) string {
+// AgentSocket is where an agent with this folder serves secrets.
+func AgentSocket(dir string) string { return filepath.Join(dir, "sds.sock") }
+
+// AdminSocket is where the admin page of a proxy is whose agent has this folder.
+func AdminSocket(dir, id string) string {
 	name := filepath.Base(id)
 	if model.IsSidecar(id) {
 		// It is the only one of its folder, and a pod's name may be longer than a socket's path.
 		name = "sidecar"
 	}
-	return filepath.Join(h.Dir, "envoy-"+name+".sock")
+	return filepath.Join(dir, "envoy-"+name+".sock")
 }
 
-// prepare writes an Envoy's bootstrap.
-func (h *Host) prepare(p Proxy) (runner.Config, error) {
-	admin := h.AdminSocket(p.ID)
-	data, err := bootstrap.Encode(bootstrap.Settings{
-		Kind: p.Kind, ProxyID: p.ID, ControlPlane: h.ControlPlane, TrustDomain: h.TrustDomain,
-		AgentSocket: filepath.Join(h.Dir, "sds.sock"), AdminSocket: admin,
-	})
-	if err != nil {
-		return runner.Config{}, err
-	}
-	file := strings.TrimSuffix(admin, ".sock") + bootstrap.Extension
-	if err := os.WriteFile(file, data, 0o600); err != nil {
-		return runner.Config{}, fmt.Errorf("write a bootstrap: %w", err)
-	}
+// config is how an Envoy is run.
+func (h *Host) config(p Proxy) (runner.Config, error) {
 	if h.Envoy == "" {
 		return runner.Config{}, errors.New("no envoy: give --envoy or put the pinned one beside this program (make bin/envoy)")
 	}
 	return runner.Config{
-		Binary: h.Envoy, Bootstrap: file, AdminSocket: admin, Workers: p.Workers, Drain: h.Drain,
-		Env: []string{envoy.GatewayEnvironment + "=" + p.ID}, Output: os.Stderr, Log: h.Log,
+		Binary: h.Envoy, Bootstrap: p.Bootstrap, Node: p.ID, AdminSocket: AdminSocket(h.Dir, p.ID), Workers: p.Workers, Drain: h.Drain,
+		Env: []string{model.ProxyEnvironment + "=" + p.ID}, Output: os.Stderr, Log: h.Log,
 	}, nil
 }

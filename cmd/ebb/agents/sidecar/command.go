@@ -27,6 +27,7 @@ func Command(name string) *cobra.Command {
 	f.StringVar(&o.Pod, "pod", os.Getenv("POD_NAME"), "the pod's name")
 	f.StringVar(&o.UID, "uid", os.Getenv("POD_UID"), "the pod's UID")
 	f.StringVar(&o.IP, "ip", os.Getenv("POD_IP"), "the pod's address")
+	f.StringVar(&o.Bootstrap, "bootstrap", "", "what the Envoy starts with, as the control plane wrote it")
 	f.StringVar(&o.Listen, "kubelet-listen", ":"+strconv.Itoa(networking.ReplicaAdminPort), "where the kubelet asks for readiness and before a stop, HOST:PORT")
 	return cmd
 }

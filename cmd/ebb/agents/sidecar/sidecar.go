@@ -14,7 +14,6 @@ import (
 
 	"ebb.dev/ebb/cmd/ebb/agents/host"
 	"ebb.dev/ebb/cmd/ebb/serve"
-	"ebb.dev/ebb/deploy/envoy/bootstrap"
 	"ebb.dev/ebb/deploy/envoy/runner"
 	"ebb.dev/ebb/xds/agent"
 	"ebb.dev/ebb/xds/agent/agentpb"
@@ -26,6 +25,8 @@ type Options struct {
 	host.Common
 	// Namespace, Pod, UID and IP are the pod's, by the downward API.
 	Namespace, Pod, UID, IP string
+	// Bootstrap is the file that its Envoy starts with, as the control plane wrote it: this program knows nothing of Envoy's configuration.
+	Bootstrap string
 	// Listen is where the kubelet asks: readiness and preStop, host:port.
 	Listen string
 }
@@ -37,6 +38,8 @@ func Run(ctx context.Context, o Options) error {
 		return errors.New("a sidecar must know its pod: give --namespace, --pod, --uid and --ip, or set POD_NAMESPACE, POD_NAME, POD_UID and POD_IP by the downward API")
 	case o.TokenFile == "":
 		return errors.New("a sidecar proves who it is by its pod's token: give --token-file, a projected service account token")
+	case o.Bootstrap == "":
+		return errors.New("a sidecar's Envoy starts with what the control plane wrote: give --bootstrap, its key of the ConfigMap ebb-trust")
 	}
 	h, err := host.New(o.Common, "", agent.TokenFile(o.TokenFile))
 	if err != nil {
@@ -49,10 +52,10 @@ func Run(ctx context.Context, o Options) error {
 	reports.Report(&agentpb.PodReport{Namespace: o.Namespace, Name: o.Pod, Uid: o.UID, Ip: o.IP, State: agentpb.PodReport_STARTING})
 	id := model.SidecarID(model.Key{Namespace: o.Namespace, Name: o.Pod})
 	p := &page{
-		admin: runner.Admin(h.AdminSocket(id)), node: agentpb.NewNodeClient(h.Agent.Conn()),
+		admin: runner.Admin(host.AdminSocket(o.Dir, id)), node: agentpb.NewNodeClient(h.Agent.Conn()),
 		pod: &agentpb.DrainRequest{Namespace: o.Namespace, Name: o.Pod},
 	}
-	return h.Run(ctx, []host.Proxy{{Kind: bootstrap.Replica, ID: id, Workers: 1}}, reports.Run,
+	return h.Run(ctx, []host.Proxy{{ID: id, Workers: 1, Bootstrap: o.Bootstrap}}, reports.Run,
 		func(ctx context.Context) error { return p.serve(ctx, o.Listen) })
 }
 

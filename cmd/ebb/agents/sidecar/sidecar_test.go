@@ -92,9 +92,10 @@ func TestAPodThatEndsIsDrainedByTheControlPlane(t *testing.T) {
 func TestASidecarMustKnowItsPod(t *testing.T) {
 	whole := Options{
 		Common:    host.Common{TokenFile: "token", Dir: t.TempDir(), Log: slog.New(slog.DiscardHandler)},
-		Namespace: "default", Pod: "hello-a", UID: "1", IP: "10.0.0.1",
+		Namespace: "default", Pod: "hello-a", UID: "1", IP: "10.0.0.1", Bootstrap: "envoy.pb",
 	}
 	for want, change := range map[string]func(*Options){
+		"--bootstrap":  func(o *Options) { o.Bootstrap = "" },
 		"POD_IP":       func(o *Options) { o.IP = "" },
 		"POD_NAME":     func(o *Options) { o.Pod = "" },
 		"--token-file": func(o *Options) { o.TokenFile = "" },
@@ -109,11 +110,11 @@ func TestASidecarMustKnowItsPod(t *testing.T) {
 
 // A pod's name may be as long as a socket's whole path.
 func TestTheSocketOfASidecarIsShort(t *testing.T) {
-	h := &host.Host{Common: host.Common{Dir: "/var/run/ebb/agent"}}
-	if got := h.AdminSocket("sidecar/default/" + strings.Repeat("a", 253)); len(got) > 100 {
+	const dir = "/var/run/ebb/agent"
+	if got := host.AdminSocket(dir, "sidecar/default/"+strings.Repeat("a", 253)); len(got) > 100 {
 		t.Error(got)
 	}
-	if got := h.AdminSocket("node/n1/0"); got != "/var/run/ebb/agent/envoy-0.sock" {
+	if got := host.AdminSocket(dir, "node/n1/0"); got != "/var/run/ebb/agent/envoy-0.sock" {
 		t.Error(got)
 	}
 }
