@@ -13,10 +13,10 @@ import (
 // heap may grow further before the next one.
 const (
 	// quietLook is the pause between two looks, quietLooks how many in a row must have seen nothing happen.
-	quietLook  = 50 * time.Millisecond
-	quietLooks = 3
+	quietLook  = 250 * time.Millisecond
+	quietLooks = 2
 	// quietBytes allocated between two looks are what leases, watches and probes need.
-	quietBytes = 200 << 10
+	quietBytes = 1 << 20
 	// worthBytes allocated since the last collection make another one worth its while, or half of what the heap may grow, if that is more: a
 	// large heap takes longer to go through. A burst of ten pods takes as many again.
 	worthBytes = 32 << 20

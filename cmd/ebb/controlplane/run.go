@@ -300,7 +300,6 @@ func (c *controlPlane) serve(ctx context.Context) error {
 	}
 	c.scaling.engine.SetConfig(*set.Autoscaler)
 	go c.followSettings(ctx)
-	go collectAhead(ctx)
 	run("autoscaler", func() error { return c.scaling.engine.Run(ctx) })
 	go c.scaling.touch(ctx)
 	if c.Images != "" {
