@@ -272,6 +272,13 @@ func TestARestartKeepsWhatRuns(t *testing.T) {
 	if s := Begin(p, 1, Active, start, true, start); !s.PanicSince.IsZero() {
 		t.Error("one replica is no reason to panic")
 	}
+	for after, want := range map[time.Duration]Reason{0: IdlePending, 59 * time.Second: IdlePending, time.Minute: Idle} {
+		in := running(p, measured(0, 0), 1)
+		in.State, in.Now = Begin(p, 1, Active, start.Add(-time.Hour), true, start), start.Add(after)
+		if d, _ := Decide(in); d.Reason != want {
+			t.Errorf("one replica, idle, %s after a restart: %s", after, Explain(in, d))
+		}
+	}
 	if s := Begin(p, 0, "", time.Time{}, false, start); s.Phase != Activating || s.ExcessBurst != 100-211 {
 		t.Errorf("a new revision begins as %+v", s)
 	}

@@ -139,11 +139,15 @@ const (
 // Begin is the State of a revision that the autoscaler has not decided for yet, or not since it started.
 // phase and the fields after it are what the PodAutoscaler's status says; phase is "" for a new revision.
 //
-// With more than one replica ready it begins in panic, so that what runs stays until there is enough to decide on.
+// What runs stays until there is enough to decide on: with more than one replica ready it begins in panic, and what was active has to be idle
+// for a stable window from now, whenever that began.
 func Begin(policy autoscaling.Policy, ready int32, phase Phase, since time.Time, initialized bool, now time.Time) State {
 	s := State{Phase: phase, PhaseSince: since, Initialized: initialized}
 	if phase == "" {
 		s.Phase, s.PhaseSince, s.PhaseReason = Activating, now, PhaseQueued
+	}
+	if phase == Active {
+		s.PhaseSince = now
 	}
 	if ready > 1 {
 		s.PanicSince, s.PanicReplicas = now, ready

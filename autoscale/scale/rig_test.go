@@ -210,6 +210,7 @@ func (r *rig) serving(n int32, spec Spec) {
 	if !r.engine.Upsert(shop, spec) {
 		r.t.Fatal("the revision was not taken on")
 	}
+	r.engine.entries[shop].state.PhaseSince = spec.Before.Since // and this engine has seen it
 	r.turn()
 	r.said()
 }

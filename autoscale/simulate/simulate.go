@@ -97,7 +97,8 @@ func Run(t Trace, s Settings) (Result, error) {
 	if s.Replicas > 0 {
 		phase = decide.Active
 	}
-	m.state = decide.Begin(s.Policy, s.Replicas, phase, epoch.Add(-time.Hour), true, epoch)
+	m.state = decide.Begin(s.Policy, s.Replicas, phase, epoch, true, epoch)
+	m.state.PhaseSince = epoch.Add(-time.Hour) // it has run, or slept, for long
 	for range s.Replicas {
 		m.replicas = append(m.replicas, &replica{})
 	}

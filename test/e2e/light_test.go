@@ -46,13 +46,19 @@ func lightPlatform(t *testing.T, user *syscall.Credential) *platform {
 			t.Fatal(err)
 		}
 	}
-	if out, err := light.ebb("up", "--detach", "--node", "light", "--http-port", fmt.Sprint(port)); err != nil {
-		t.Fatalf("ebb up --node=light: %v\n%s", err, out)
-	}
+	light.up(t)
 	if err := light.configure(); err != nil {
 		t.Fatal(err)
 	}
 	return light
+}
+
+// up starts a platform with a light node, or starts it again.
+func (p *platform) up(t *testing.T) {
+	t.Helper()
+	if out, err := p.ebb("up", "--detach", "--node", "light", "--http-port", fmt.Sprint(p.port)); err != nil {
+		t.Fatalf("ebb up --node=light: %v\n%s", err, out)
+	}
 }
 
 // TestAnOrdinaryUserWakesAService is the same without any right on the machine: in namespaces of the user's own where the system allows them.
@@ -93,4 +99,13 @@ func TestLightNodeServesWakesSplitsAndSleeps(t *testing.T) {
 	if n := got.bodies["Hello v1!"]; got.failures() > 0 || n < 737 || n > 863 {
 		t.Errorf("%d of 1000 from v1: %v", n, got)
 	}
+	if out, err := light.ebb("down"); err != nil {
+		t.Fatalf("ebb down: %v\n%s", err, out)
+	}
+	light.up(t)
+	if len(s.replicas("a")) == 0 {
+		t.Error("who was awake when it went down sleeps before a window is over")
+	}
+	s.asleep("a") // with no request of this life, and so no word of its Envoys
+	expect(t, url, "Hello v")
 }

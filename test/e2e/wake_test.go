@@ -18,6 +18,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"ebb.dev/ebb/crds/serving"
 )
 
 // cold makes a service that has never had a replica.
@@ -44,6 +46,21 @@ func TestFirstRequestWakesAServiceThatSleepsAgainAfterwards(t *testing.T) {
 	t.Logf("wake from zero %s", again.took.Round(time.Millisecond))
 	if first.took > 10*time.Second || again.took > 10*time.Second {
 		t.Errorf("waking took %s and %s", first.took, again.took)
+	}
+}
+
+// Envoy says nothing of a cluster that never had a request: Ebb has to know that this is no demand.
+func TestAServiceThatIsNeverCalledSleeps(t *testing.T) {
+	t.Parallel()
+	for _, proxy := range []string{serving.ReplicaProxyNode, serving.ReplicaProxySidecar} {
+		t.Run(proxy, func(t *testing.T) {
+			t.Parallel()
+			s := shared.namespace(t)
+			annotations := asleepAtFirst("initial-scale", "1")
+			annotations[serving.ReplicaProxyAnnotationKey] = proxy
+			s.serve(app{name: "a", annotations: annotations})
+			s.asleep("a")
+		})
 	}
 }
 

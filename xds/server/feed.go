@@ -71,21 +71,31 @@ func (f *Feed) StreamMetrics(stream metricsv3.MetricsService_StreamMetricsServer
 			}
 		}
 		now := f.now()
-		samples, flights := own(f.store.Read().ReplicasAt(id))(Parse(id, now, message.GetEnvoyMetrics()))
+		samples, flights := Parse(id, now, message.GetEnvoyMetrics())
+		samples, flights = own(id, now, f.store.Read().ReplicasAt(id), samples, flights)
 		f.sink.Report(id, now, samples, flights)
 	}
 }
 
-// own keeps what a proxy says of the replicas that it serves, and of their revisions: it speaks for no others.
-func own(replicas []*store.Replica) func([]Sample, []Flight) ([]Sample, []Flight) {
-	revisions, pods := map[model.Key]bool{}, map[model.Key]bool{}
+// own keeps what a proxy says of the replicas that it serves, and of their revisions: it speaks for no others. A revision that it serves and
+// does not name has never been called there: Envoy leaves out statistics that nothing has touched, so these are said to be zero.
+func own(proxy string, at time.Time, replicas []*store.Replica, samples []Sample, flights []Flight) ([]Sample, []Flight) {
+	served, pods := map[model.Key]bool{}, map[model.Key]bool{}
 	for _, replica := range replicas {
-		revisions[replica.Revision.Key], pods[replica.Pod] = true, true
+		served[replica.Revision.Key] = served[replica.Revision.Key] || replica.Programmed
+		pods[replica.Pod] = true
 	}
-	return func(samples []Sample, flights []Flight) ([]Sample, []Flight) {
-		return slices.DeleteFunc(samples, func(s Sample) bool { return !revisions[s.Revision] }),
-			slices.DeleteFunc(flights, func(f Flight) bool { return !pods[f.Pod] })
+	samples = slices.DeleteFunc(samples, func(s Sample) bool { _, ok := served[s.Revision]; return !ok })
+	flights = slices.DeleteFunc(flights, func(f Flight) bool { return !pods[f.Pod] })
+	for _, sample := range samples {
+		delete(served, sample.Revision)
 	}
+	for revision, programmed := range served {
+		if programmed {
+			samples = append(samples, Sample{Proxy: proxy, Revision: revision, At: at})
+		}
+	}
+	return samples, flights
 }
 
 // The statistics that are used. Counters are reported as deltas, histograms as the summary of the interval.
