@@ -261,7 +261,8 @@ func TestWhatIsNotMeasuredStaysAsItIs(t *testing.T) {
 func TestARestartKeepsWhatRuns(t *testing.T) {
 	p := resolve(0, nil)
 	in := running(p, measured(1, 1), 8)
-	in.State = Begin(p, 8, Active, start.Add(-time.Hour), true, start)
+	active := State{Phase: Active, PhaseSince: start.Add(-time.Hour), Initialized: true}
+	in.State = Begin(p, 8, active, start)
 	if d, _ := Decide(in); d.Desired != 8 || d.Reason != PanicKeeps {
 		t.Errorf("just after: %s", Explain(in, d))
 	}
@@ -269,17 +270,17 @@ func TestARestartKeepsWhatRuns(t *testing.T) {
 	if d, _ := Decide(in); d.Desired != 4 || d.Reason != MaxScaleDownRate {
 		t.Errorf("a stable window later: %s", Explain(in, d))
 	}
-	if s := Begin(p, 1, Active, start, true, start); !s.PanicSince.IsZero() {
+	if s := Begin(p, 1, active, start); !s.PanicSince.IsZero() {
 		t.Error("one replica is no reason to panic")
 	}
 	for after, want := range map[time.Duration]Reason{0: IdlePending, 59 * time.Second: IdlePending, time.Minute: Idle} {
 		in := running(p, measured(0, 0), 1)
-		in.State, in.Now = Begin(p, 1, Active, start.Add(-time.Hour), true, start), start.Add(after)
+		in.State, in.Now = Begin(p, 1, active, start), start.Add(after)
 		if d, _ := Decide(in); d.Reason != want {
 			t.Errorf("one replica, idle, %s after a restart: %s", after, Explain(in, d))
 		}
 	}
-	if s := Begin(p, 0, "", time.Time{}, false, start); s.Phase != Activating || s.ExcessBurst != 100-211 {
+	if s := Begin(p, 0, State{}, start); s.Phase != Activating || s.ExcessBurst != 100-211 {
 		t.Errorf("a new revision begins as %+v", s)
 	}
 }

@@ -137,16 +137,16 @@ const (
 )
 
 // Begin is the State of a revision that the autoscaler has not decided for yet, or not since it started.
-// phase and the fields after it are what the PodAutoscaler's status says; phase is "" for a new revision.
+// was is what the PodAutoscaler's status says: Phase, "" for a new revision, PhaseReason, PhaseSince and Initialized.
 //
 // What runs stays until there is enough to decide on: with more than one replica ready it begins in panic, and what was active has to be idle
 // for a stable window from now, whenever that began.
-func Begin(policy autoscaling.Policy, ready int32, phase Phase, since time.Time, initialized bool, now time.Time) State {
-	s := State{Phase: phase, PhaseSince: since, Initialized: initialized}
-	if phase == "" {
+func Begin(policy autoscaling.Policy, ready int32, was State, now time.Time) State {
+	s := State{Phase: was.Phase, PhaseReason: was.PhaseReason, PhaseSince: was.PhaseSince, Initialized: was.Initialized}
+	switch was.Phase {
+	case "":
 		s.Phase, s.PhaseSince, s.PhaseReason = Activating, now, PhaseQueued
-	}
-	if phase == Active {
+	case Active:
 		s.PhaseSince = now
 	}
 	if ready > 1 {

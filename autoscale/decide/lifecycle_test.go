@@ -219,7 +219,7 @@ func TestPhasesFollowWhatIsWantedAndReady(t *testing.T) {
 func TestARevisionMayBeBornAsleep(t *testing.T) {
 	p := resolve(0, nil)
 	p.InitialScale = 0
-	in := Input{Now: start, Policy: p, Reachable: true, State: Begin(p, 0, "", time.Time{}, false, start)}
+	in := Input{Now: start, Policy: p, Reachable: true, State: Begin(p, 0, State{}, start)}
 	d, s := Decide(in)
 	if s.Phase != Inactive || s.PhaseReason != PhaseNoTraffic || !s.Initialized || !d.Next.IsZero() {
 		t.Fatalf("%s, phase %s %s, next %v", Explain(in, d), s.Phase, s.PhaseReason, d.Next)

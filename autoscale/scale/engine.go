@@ -57,16 +57,9 @@ type Spec struct {
 	ContainerConcurrency int64
 	// Reachable is false if no route points to the revision.
 	Reachable bool
-	// Before is what the PodAutoscaler's status says from before this engine; it counts only when the revision is new here.
-	Before Before
-}
-
-// Before is the last known condition of a revision.
-type Before struct {
-	// Phase is empty for a revision that never had a status.
-	Phase       decide.Phase
-	Since       time.Time
-	Initialized bool
+	// Before is what the PodAutoscaler says of the time before this engine, without a phase if it never had a status; it counts only when the
+	// revision is new here.
+	Before Status
 }
 
 // Engine scales revisions. Its methods are safe for concurrent use and return at once, but for Run.
@@ -180,8 +173,10 @@ func (e *Engine) Upsert(revision Revision, spec Spec) bool {
 	}
 	if en == nil {
 		b := spec.Before
-		en = &entry{revision: revision, index: -1, state: decide.Begin(policy, counts.Ready, b.Phase, b.Since, b.Initialized, now)}
+		was := decide.State{Phase: b.Phase, PhaseReason: b.PhaseReason, PhaseSince: b.PhaseSince, Initialized: b.Initialized}
+		en = &entry{revision: revision, index: -1, state: decide.Begin(policy, counts.Ready, was, now), status: b}
 		e.entries[revision] = en
+		e.markDirty(en)
 		en.spec, en.policy = spec, policy
 		e.enqueue(en, CauseRestart, now)
 		return true

@@ -387,6 +387,29 @@ func TestStatusesAreCollectedAndWrittenOnce(t *testing.T) {
 	}
 }
 
+// It wrote that -1 is desired, of every revision that slept, and each Revision was written after it.
+func TestWhatSleepsIsSaidToSleepByTheNextEngine(t *testing.T) {
+	r := newRig(t, nil)
+	before := Status{Phase: decide.Inactive, PhaseReason: decide.PhaseTimedOut, PhaseSince: start.Add(-time.Hour), Initialized: true}
+	r.engine.Upsert(shop, Spec{Reachable: true, Before: before})
+	r.turn()
+	r.engine.writeStatuses(r.ctx)
+	if diff := cmp.Diff(before, r.written[shop]); diff != "" || r.writes != 1 {
+		t.Errorf("%d writes (-before +written)\n%s", r.writes, diff)
+	}
+}
+
+func TestWhatIsBornAsleepIsToHaveNoReplica(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.Autoscaler.AllowZeroInitialScale, c.Autoscaler.InitialScale = true, 0 })
+	r.engine.Upsert(shop, Spec{Reachable: true})
+	r.turn()
+	r.engine.writeStatuses(r.ctx)
+	want := Status{Phase: decide.Inactive, PhaseReason: decide.PhaseNoTraffic, PhaseSince: start, Initialized: true}
+	if diff := cmp.Diff(want, r.written[shop]); diff != "" || r.writes != 1 {
+		t.Errorf("%d writes (-want +written)\n%s", r.writes, diff)
+	}
+}
+
 func TestAWakeIsOneWrite(t *testing.T) {
 	r := asleepAndTold(t)
 	r.demand(0, 1)

@@ -2,6 +2,7 @@ package scale
 
 import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 
 	"ebb.dev/ebb/autoscale/decide"
 	"ebb.dev/ebb/crds/autoscaling/v1alpha1"
@@ -9,19 +10,30 @@ import (
 
 // SpecOf is what the engine must know of a PodAutoscaler's revision.
 func SpecOf(pa *v1alpha1.PodAutoscaler) Spec {
-	before := Before{Since: pa.Status.ActiveSince(), Initialized: pa.Status.IsScaleTargetInitialized()}
-	switch active := pa.Status.GetCondition(v1alpha1.PodAutoscalerConditionActive); {
-	case active == nil: // new: it has no phase yet
-	case active.IsTrue():
-		before.Phase = decide.Active
-	case active.IsFalse():
-		before.Phase = decide.Inactive
-	default:
-		before.Phase = decide.Activating
-	}
 	return Spec{
-		Annotations: pa.Annotations, ContainerConcurrency: pa.Spec.ContainerConcurrency, Reachable: pa.Reachable(), Before: before,
+		Annotations: pa.Annotations, ContainerConcurrency: pa.Spec.ContainerConcurrency, Reachable: pa.Reachable(), Before: statusOf(&pa.Status),
 	}
+}
+
+// statusOf reads back what ApplyTo has stated; it has no phase if nothing was.
+func statusOf(status *v1alpha1.PodAutoscalerStatus) Status {
+	active := status.GetCondition(v1alpha1.PodAutoscalerConditionActive)
+	if active == nil {
+		return Status{}
+	}
+	s := Status{
+		Desired: ptr.Deref(status.DesiredScale, decide.Unknown), Actual: ptr.Deref(status.ActualScale, 0),
+		PhaseReason: active.Reason, PhaseSince: status.ActiveSince(), Initialized: status.IsScaleTargetInitialized(),
+	}
+	switch {
+	case active.IsTrue():
+		s.Phase = decide.Active
+	case active.IsFalse():
+		s.Phase = decide.Inactive
+	default:
+		s.Phase = decide.Activating
+	}
+	return s
 }
 
 // ApplyTo states the status on a PodAutoscaler: its counts and the conditions Active, ScaleTargetInitialized

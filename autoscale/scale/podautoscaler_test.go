@@ -40,10 +40,7 @@ func TestAStatusSurvivesARestartOfTheEngine(t *testing.T) {
 			if c := pa.Status.GetCondition(v1alpha1.PodAutoscalerConditionReady); string(c.Status) != tt.ready {
 				t.Errorf("ready %s, want %s", c.Status, tt.ready)
 			}
-			want := Spec{
-				ContainerConcurrency: 10, Reachable: true,
-				Before: Before{Phase: tt.status.Phase, Since: since, Initialized: tt.status.Initialized},
-			}
+			want := Spec{ContainerConcurrency: 10, Reachable: true, Before: tt.status}
 			if diff := cmp.Diff(want, SpecOf(pa)); diff != "" {
 				t.Errorf("(-want +got)\n%s", diff)
 			}

@@ -205,19 +205,19 @@ func (r *rig) said() []string {
 func (r *rig) serving(n int32, spec Spec) {
 	r.demand(float64(n)*70, 0)
 	r.run(shop, n)
-	spec.Before = Before{Phase: decide.Active, Since: start.Add(-time.Hour), Initialized: true}
+	spec.Before = Status{Phase: decide.Active, PhaseSince: start.Add(-time.Hour), Initialized: true}
 	spec.Reachable = true
 	if !r.engine.Upsert(shop, spec) {
 		r.t.Fatal("the revision was not taken on")
 	}
-	r.engine.entries[shop].state.PhaseSince = spec.Before.Since // and this engine has seen it
+	r.engine.entries[shop].state.PhaseSince = spec.Before.PhaseSince // and this engine has seen it
 	r.turn()
 	r.said()
 }
 
 // sleeping has the revision at zero.
 func (r *rig) sleeping(spec Spec) {
-	spec.Before = Before{Phase: decide.Inactive, Since: start.Add(-time.Hour), Initialized: true}
+	spec.Before = Status{Phase: decide.Inactive, PhaseSince: start.Add(-time.Hour), Initialized: true}
 	spec.Reachable = true
 	r.engine.Upsert(shop, spec)
 	r.turn()

@@ -51,7 +51,7 @@ func TestTenThousandIdleRevisionsAreNoWork(t *testing.T) {
 	revisions := make([]Revision, n)
 	for i := range revisions {
 		revisions[i] = Revision{Namespace: "default", Name: fmt.Sprintf("r-%05d", i)}
-		e.Upsert(revisions[i], Spec{Reachable: true, Before: Before{Phase: decide.Inactive, Since: start.Add(-time.Hour), Initialized: true}})
+		e.Upsert(revisions[i], Spec{Reachable: true, Before: Status{Phase: decide.Inactive, PhaseSince: start.Add(-time.Hour), Initialized: true}})
 	}
 	looks := func() float64 { return testutil.ToFloat64(e.metrics.decisions.WithLabelValues(string(CauseRestart))) }
 	until(t, "the first look at each", func() bool { return looks() == n })
@@ -102,7 +102,7 @@ func TestAWakeTakesMicrosecondsInTheEngine(t *testing.T) {
 	var took []time.Duration
 	for i := range 300 {
 		revision := Revision{Namespace: "default", Name: fmt.Sprintf("r-%d", i)}
-		e.Upsert(revision, Spec{Reachable: true, ContainerConcurrency: 1, Before: Before{Phase: decide.Inactive, Initialized: true}})
+		e.Upsert(revision, Spec{Reachable: true, ContainerConcurrency: 1, Before: Status{Phase: decide.Inactive, Initialized: true}})
 		until(t, "the first look", func() bool { s, _ := e.Snapshot(revision); return s.Decisions > 0 })
 		sent.Store(0)
 		begin := time.Now()
@@ -142,7 +142,7 @@ func TestEffectsAreBoundedAndOneAtATimeForEachRevision(t *testing.T) {
 	revisions := make([]Revision, 200)
 	for i := range revisions {
 		revisions[i] = Revision{Namespace: "default", Name: fmt.Sprintf("r-%d", i)}
-		e.Upsert(revisions[i], Spec{Reachable: true, ContainerConcurrency: 1, Before: Before{Phase: decide.Inactive, Initialized: true}})
+		e.Upsert(revisions[i], Spec{Reachable: true, ContainerConcurrency: 1, Before: Status{Phase: decide.Inactive, Initialized: true}})
 	}
 	for held := 1; held <= 20; held++ {
 		for _, r := range revisions {
@@ -191,7 +191,7 @@ func TestTheEngineStopsWithWhatIsUnderWay(t *testing.T) {
 		Autoscaler: autoscaling.DefaultConfig(), Logger: quiet(), StatusDelay: time.Millisecond,
 	})
 	stop := background.Run(t, e.Run)
-	e.Upsert(shop, Spec{Reachable: true, Before: Before{Phase: decide.Inactive, Initialized: true}})
+	e.Upsert(shop, Spec{Reachable: true, Before: Status{Phase: decide.Inactive, Initialized: true}})
 	store.Held("hold-0", time.Now(), shop, 1)
 	e.Poke(shop)
 	<-reached
@@ -244,7 +244,7 @@ func BenchmarkDecision(b *testing.B) {
 	e := New(Config{Demand: store, Replicas: w, Scaler: w, Downscaler: w, Sleeper: w, Status: w,
 		Autoscaler: autoscaling.DefaultConfig(), Logger: quiet(), Clock: clocktesting.NewFakeClock(begin.Add(time.Minute))})
 	w.run(shop, 1)
-	e.Upsert(shop, Spec{Reachable: true, Before: Before{Phase: decide.Active, Since: begin, Initialized: true}})
+	e.Upsert(shop, Spec{Reachable: true, Before: Status{Phase: decide.Active, PhaseSince: begin, Initialized: true}})
 	l := e.take(begin)
 	b.ReportAllocs()
 	for b.Loop() {

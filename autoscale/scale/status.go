@@ -21,8 +21,13 @@ func (e *Engine) publish(en *entry) {
 		Desired: en.decision.Desired, Actual: en.counts.Ready,
 		Phase: en.state.Phase, PhaseReason: en.state.PhaseReason, PhaseSince: en.state.PhaseSince, Initialized: en.state.Initialized,
 	}
-	if s.Desired == decide.Unknown && en.status.Phase != "" {
-		s.Desired = en.status.Desired // what is not known now was known before
+	if s.Desired == decide.Unknown {
+		switch {
+		case s.Phase == decide.Inactive && en.input.Replicas.Wanted == 0:
+			s.Desired = 0 // it sleeps: nobody measures what is not there
+		case en.status.Phase != "":
+			s.Desired = en.status.Desired // what is not known now was known before
+		}
 	}
 	if s == en.status {
 		return

@@ -93,11 +93,11 @@ func Run(t Trace, s Settings) (Result, error) {
 		settings: s, workload: w, store: signal.New(epoch, 0), end: t.End(), wanted: s.Replicas, poked: -time.Hour,
 		record: recorder{step: s.step(t.End() + s.Tail)},
 	}
-	phase := decide.Inactive
+	was := decide.State{Phase: decide.Inactive, Initialized: true}
 	if s.Replicas > 0 {
-		phase = decide.Active
+		was.Phase = decide.Active
 	}
-	m.state = decide.Begin(s.Policy, s.Replicas, phase, epoch, true, epoch)
+	m.state = decide.Begin(s.Policy, s.Replicas, was, epoch)
 	m.state.PhaseSince = epoch.Add(-time.Hour) // it has run, or slept, for long
 	for range s.Replicas {
 		m.replicas = append(m.replicas, &replica{})
