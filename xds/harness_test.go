@@ -173,7 +173,7 @@ func (b *bed) proxy(binary string, kind bootstrap.Kind, id, token, name string) 
 		Socket: filepath.Join(dir, "sds.sock"), Log: b.log,
 	}, token)
 	config, err := bootstrap.Encode(bootstrap.Settings{
-		Kind: kind, ProxyID: id, ControlPlane: b.address, TrustDomain: trustDomain, Feed: 20 * time.Millisecond,
+		Kind: kind, ControlPlane: b.address, TrustDomain: trustDomain, Feed: 20 * time.Millisecond,
 		AgentSocket: filepath.Join(dir, "sds.sock"), AdminSocket: filepath.Join(dir, "admin.sock"),
 	})
 	if err != nil {
@@ -183,7 +183,8 @@ func (b *bed) proxy(binary string, kind bootstrap.Kind, id, token, name string) 
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	command := exec.Command(binary, "-c", write("bootstrap"+bootstrap.Extension, config), "--concurrency", "1", "--use-dynamic-base-id", "-l", "info")
+	command := exec.Command(binary, "-c", write("bootstrap"+bootstrap.Extension, config), "--service-node", id,
+		"--concurrency", "1", "--use-dynamic-base-id", "-l", "info")
 	command.Env = append(os.Environ(), model.ProxyEnvironment+"="+id)
 	command.Stdout, command.Stderr = logs, logs
 	if err := command.Start(); err != nil {

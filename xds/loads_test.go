@@ -18,7 +18,7 @@ func TestWhatWasLetGoIsUnderwayUntilAReplicaHasIt(t *testing.T) {
 	now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
 	l := newLoads(nowhere{})
 	report := func(proxy string, requests float64, at time.Time) {
-		l.Report(proxy, at, []server.Sample{{Proxy: proxy, Revision: key, At: at, Requests: requests}}, nil)
+		l.Report(proxy, at, []server.Sample{{Revision: key, Requests: requests}}, nil)
 	}
 	if !l.Underway(key).IsZero() {
 		t.Error("something is under way at first")

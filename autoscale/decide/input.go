@@ -137,13 +137,13 @@ const (
 )
 
 // Begin is the State of a revision that the autoscaler has not decided for yet, or not since it started.
-// was is what the PodAutoscaler's status says: Phase, "" for a new revision, PhaseReason, PhaseSince and Initialized.
+// was is what the PodAutoscaler's status says: Phase, "" for a new revision, PhaseReason, PhaseSince and Initialized; it has no more.
 //
 // What runs stays until there is enough to decide on: with more than one replica ready it begins in panic, and what was active has to be idle
 // for a stable window from now, whenever that began.
 func Begin(policy autoscaling.Policy, ready int32, was State, now time.Time) State {
-	s := State{Phase: was.Phase, PhaseReason: was.PhaseReason, PhaseSince: was.PhaseSince, Initialized: was.Initialized}
-	switch was.Phase {
+	s := was
+	switch s.Phase {
 	case "":
 		s.Phase, s.PhaseSince, s.PhaseReason = Activating, now, PhaseQueued
 	case Active:

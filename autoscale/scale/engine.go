@@ -176,7 +176,7 @@ func (e *Engine) Upsert(revision Revision, spec Spec) bool {
 		was := decide.State{Phase: b.Phase, PhaseReason: b.PhaseReason, PhaseSince: b.PhaseSince, Initialized: b.Initialized}
 		en = &entry{revision: revision, index: -1, state: decide.Begin(policy, counts.Ready, was, now), status: b}
 		e.entries[revision] = en
-		e.markDirty(en)
+		e.markDirty(en) // each is published once: what its object lacks besides is made good
 		en.spec, en.policy = spec, policy
 		e.enqueue(en, CauseRestart, now)
 		return true

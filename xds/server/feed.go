@@ -15,9 +15,7 @@ import (
 
 // Sample is what one replica proxy measured of one revision in one interval.
 type Sample struct {
-	Proxy    string
 	Revision model.Key
-	At       time.Time
 	// Active requests are at the app, Pending ones wait for a slot; both are gauges at the moment of the report.
 	Active, Pending float64
 	// Requests finished being sent since the last report; Busy is the sum of the durations of those that ended, in seconds.
@@ -71,15 +69,15 @@ func (f *Feed) StreamMetrics(stream metricsv3.MetricsService_StreamMetricsServer
 			}
 		}
 		now := f.now()
-		samples, flights := Parse(id, now, message.GetEnvoyMetrics())
-		samples, flights = own(id, now, f.store.Read().ReplicasAt(id), samples, flights)
+		samples, flights := Parse(message.GetEnvoyMetrics())
+		samples, flights = own(f.store.Read().ReplicasAt(id), samples, flights)
 		f.sink.Report(id, now, samples, flights)
 	}
 }
 
 // own keeps what a proxy says of the replicas that it serves, and of their revisions: it speaks for no others. A revision that it serves and
 // does not name has never been called there: Envoy leaves out statistics that nothing has touched, so these are said to be zero.
-func own(proxy string, at time.Time, replicas []*store.Replica, samples []Sample, flights []Flight) ([]Sample, []Flight) {
+func own(replicas []*store.Replica, samples []Sample, flights []Flight) ([]Sample, []Flight) {
 	served, pods := map[model.Key]bool{}, map[model.Key]bool{}
 	for _, replica := range replicas {
 		served[replica.Revision.Key] = served[replica.Revision.Key] || replica.Programmed
@@ -92,7 +90,7 @@ func own(proxy string, at time.Time, replicas []*store.Replica, samples []Sample
 	}
 	for revision, programmed := range served {
 		if programmed {
-			samples = append(samples, Sample{Proxy: proxy, Revision: revision, At: at})
+			samples = append(samples, Sample{Revision: revision})
 		}
 	}
 	return samples, flights
@@ -108,7 +106,7 @@ const (
 )
 
 // Parse reads a report: "cluster.revision|NS/NAME.STAT" and "http.replica|NS/POD.STAT".
-func Parse(proxy string, at time.Time, families []*dto.MetricFamily) ([]Sample, []Flight) {
+func Parse(families []*dto.MetricFamily) ([]Sample, []Flight) {
 	byRevision := map[model.Key]*Sample{}
 	var flights []Flight
 	for _, family := range families {
@@ -125,7 +123,7 @@ func Parse(proxy string, at time.Time, families []*dto.MetricFamily) ([]Sample, 
 			}
 			sample, ok := byRevision[key]
 			if !ok {
-				sample = &Sample{Proxy: proxy, Revision: key, At: at}
+				sample = &Sample{Revision: key}
 				byRevision[key] = sample
 			}
 			sample.add(stat, family)

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"slices"
 	"testing"
-	"time"
 
 	dto "github.com/prometheus/client_model/go"
 	"google.golang.org/protobuf/proto"
@@ -14,8 +13,6 @@ import (
 )
 
 func TestAProxySpeaksForAllThatItServesAndForNobodyElse(t *testing.T) {
-	const proxy = "node/n/0"
-	at := time.Unix(1000, 0)
 	key := func(name string) model.Key { return model.Key{Namespace: "default", Name: name} }
 	replica := func(revision, pod string, programmed bool) *store.Replica {
 		return &store.Replica{Replica: model.Replica{Pod: key(pod), Revision: model.Revision{Key: key(revision)}}, Programmed: programmed}
@@ -26,13 +23,13 @@ func TestAProxySpeaksForAllThatItServesAndForNobodyElse(t *testing.T) {
 	replicas := []*store.Replica{
 		replica("called", "called-1", true), replica("quiet", "quiet-1", true), replica("quiet", "quiet-2", false), replica("coming", "coming-1", false),
 	}
-	samples, flights := Parse(proxy, at, []*dto.MetricFamily{
+	samples, flights := Parse([]*dto.MetricFamily{
 		gauge("cluster.revision|default/called.upstream_rq_active", 3), gauge("http.replica|default/called-1.downstream_rq_active", 3),
 		gauge("cluster.revision|default/foreign.upstream_rq_active", 9), gauge("http.replica|default/foreign-1.downstream_rq_active", 9),
 	})
-	samples, flights = own(proxy, at, replicas, samples, flights)
+	samples, flights = own(replicas, samples, flights)
 	slices.SortFunc(samples, func(a, b Sample) int { return cmp.Compare(a.Revision.Name, b.Revision.Name) })
-	if want := []Sample{{Proxy: proxy, Revision: key("called"), At: at, Active: 3}, {Proxy: proxy, Revision: key("quiet"), At: at}}; !slices.Equal(samples, want) {
+	if want := []Sample{{Revision: key("called"), Active: 3}, {Revision: key("quiet")}}; !slices.Equal(samples, want) {
 		t.Errorf("samples %+v", samples)
 	}
 	if want := []Flight{{Pod: key("called-1"), Active: 3}}; !slices.Equal(flights, want) {

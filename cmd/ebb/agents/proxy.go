@@ -13,10 +13,10 @@ import (
 func proxyOf(h *host.Host, kind bootstrap.Kind, id string, workers int) (host.Proxy, error) {
 	admin := host.AdminSocket(h.Dir, id)
 	data, err := bootstrap.Encode(bootstrap.Settings{
-		Kind: kind, ProxyID: id, ControlPlane: h.ControlPlane, TrustDomain: h.TrustDomain, AgentSocket: host.AgentSocket(h.Dir), AdminSocket: admin,
+		Kind: kind, ControlPlane: h.ControlPlane, TrustDomain: h.TrustDomain, AgentSocket: host.AgentSocket(h.Dir), AdminSocket: admin,
 	})
 	if err != nil {
-		return host.Proxy{}, err
+		return host.Proxy{}, fmt.Errorf("%s: %w", id, err)
 	}
 	file := strings.TrimSuffix(admin, ".sock") + bootstrap.Extension
 	if err := os.WriteFile(file, data, 0o600); err != nil {

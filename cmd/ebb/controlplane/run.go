@@ -66,6 +66,8 @@ type controlPlane struct {
 	injected injected
 	// makeImage makes the image of sidecars if there is none; nil where it comes from elsewhere.
 	makeImage func(context.Context) error
+	// trust writes what agents begin with.
+	trust *trustKeeper
 	// pulling is set once that image is being unpacked ahead of its first pod.
 	pulling  atomic.Bool
 	ready    atomic.Bool
@@ -382,7 +384,7 @@ func (c *controlPlane) publishTrust(ctx context.Context) error {
 		return nil
 	}
 	for _, namespace := range agentNamespaces {
-		if err := writeTrust(ctx, c.uncached(), namespace, string(c.ca.RootsPEM()), nil); err != nil {
+		if err := c.trust.write(ctx, namespace); err != nil {
 			return err
 		}
 	}

@@ -94,9 +94,12 @@ func (c *controlPlane) setupTrust(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("what sidecars start with: %w", err)
 	}
-	keeper := &trustKeeper{bootstrap: bootstrap, client: c.manager.GetClient(), live: c.uncached(), fallback: serving.ReplicaProxy(c.ReplicaProxy), roots: func() string { return string(c.ca.RootsPEM()) }, image: c.makeImage}
+	c.trust = &trustKeeper{
+		client: c.manager.GetClient(), live: c.uncached(), fallback: serving.ReplicaProxy(c.ReplicaProxy),
+		roots: func() string { return string(c.ca.RootsPEM()) }, bootstrap: bootstrap, image: c.makeImage,
+	}
 	if c.TrustFile == "" {
-		keeper.own = agentNamespaces
+		c.trust.own = agentNamespaces
 	}
 	rotated := make(chan event.TypedGenericEvent[client.Object])
 	_, changed := c.ca.Roots()
@@ -113,8 +116,8 @@ func (c *controlPlane) setupTrust(ctx context.Context) error {
 	err = builder.ControllerManagedBy(c.manager).Named("ebb-sidecar-trust").
 		For(&corev1.Namespace{}, builder.WithPredicates(predicate.LabelChangedPredicate{})).
 		Watches(&servingv1.Revision{}, ofNamespace, builder.WithPredicates(predicate.AnnotationChangedPredicate{})).
-		WatchesRawSource(source.Channel(rotated, handler.EnqueueRequestsFromMapFunc(keeper.all))).
-		Complete(keeper)
+		WatchesRawSource(source.Channel(rotated, handler.EnqueueRequestsFromMapFunc(c.trust.all))).
+		Complete(c.trust)
 	if err != nil {
 		return fmt.Errorf("roots for sidecars: %w", err)
 	}
@@ -137,7 +140,7 @@ func (k *trustKeeper) Reconcile(ctx context.Context, request reconcile.Request) 
 	if !slices.Contains(k.own, request.Name) && !k.hasSidecars(namespace, revisions.Items) {
 		return reconcile.Result{}, nil
 	}
-	err := writeTrust(ctx, k.live, request.Name, k.roots(), k.bootstrap)
+	err := k.write(ctx, request.Name)
 	if k.image != nil {
 		err = errors.Join(err, k.image(ctx))
 	}
@@ -166,29 +169,25 @@ func (k *trustKeeper) all(ctx context.Context, _ client.Object) []reconcile.Requ
 	return requests
 }
 
-// writeTrust writes the roots and the bootstrap into a namespace, where the agents of its pods mount them from. Without a bootstrap, the one that
-// is there stays.
-func writeTrust(ctx context.Context, c client.Client, namespace, roots string, bootstrap []byte) error {
+// write writes the roots and the bootstrap into a namespace, where the agents of its pods mount them from.
+func (k *trustKeeper) write(ctx context.Context, namespace string) error {
 	wanted := &corev1.ConfigMap{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: namespace, Name: trustName, Labels: map[string]string{"app.kubernetes.io/managed-by": "ebb"},
 		},
-		Data: map[string]string{rootsKey: roots},
+		Data:       map[string]string{rootsKey: k.roots()},
+		BinaryData: map[string][]byte{bootstrapKey: k.bootstrap},
 	}
 	var have corev1.ConfigMap
-	err := c.Get(ctx, client.ObjectKeyFromObject(wanted), &have)
-	wanted.BinaryData = have.BinaryData
-	if bootstrap != nil {
-		wanted.BinaryData = map[string][]byte{bootstrapKey: bootstrap}
-	}
+	err := k.live.Get(ctx, client.ObjectKeyFromObject(wanted), &have)
 	switch {
 	case apierrors.IsNotFound(err):
-		if err = c.Create(ctx, wanted); apierrors.IsAlreadyExists(err) {
+		if err = k.live.Create(ctx, wanted); apierrors.IsAlreadyExists(err) {
 			return fmt.Errorf("write ConfigMap %s/%s: %w", namespace, trustName, err)
 		}
-	case err == nil && (have.Data[rootsKey] != roots || !bytes.Equal(have.BinaryData[bootstrapKey], wanted.BinaryData[bootstrapKey])):
+	case err == nil && (have.Data[rootsKey] != wanted.Data[rootsKey] || !bytes.Equal(have.BinaryData[bootstrapKey], k.bootstrap)):
 		have.Data, have.BinaryData = wanted.Data, wanted.BinaryData
-		err = c.Update(ctx, &have)
+		err = k.live.Update(ctx, &have)
 	}
 	if err != nil {
 		return fmt.Errorf("write ConfigMap %s/%s: %w", namespace, trustName, err)

@@ -43,11 +43,9 @@ const (
 // FeedInterval is how often statistics are reported to the autoscaler.
 const FeedInterval = 200 * time.Millisecond
 
-// Settings of one Envoy.
+// Settings of one Envoy. Its ID is none of them: it is told with --service-node.
 type Settings struct {
 	Kind Kind
-	// ProxyID is "gateway/NAME/INSTANCE", "node/NAME/WORKER" or "sidecar/NAMESPACE/POD"; empty is for Envoys that are told with --service-node.
-	ProxyID string
 	// ControlPlane is host:port, where a host that is no IP address is resolved again and again, or unix:PATH.
 	ControlPlane string
 	TrustDomain  string
@@ -69,7 +67,7 @@ func Encode(s Settings) ([]byte, error) {
 	}
 	out, err := proto.Marshal(message)
 	if err != nil {
-		return nil, fmt.Errorf("encode the bootstrap of %s: %w", s.ProxyID, err)
+		return nil, fmt.Errorf("encode the bootstrap: %w", err)
 	}
 	return out, nil
 }
@@ -81,7 +79,7 @@ func Make(s Settings) (*bootstrapv3.Bootstrap, error) {
 		return nil, fmt.Errorf("control plane %q: %w", s.ControlPlane, err)
 	}
 	out := &bootstrapv3.Bootstrap{
-		Node: &corev3.Node{Id: s.ProxyID, Cluster: cluster(s.Kind)},
+		Node: &corev3.Node{Cluster: cluster(s.Kind)},
 		DynamicResources: &bootstrapv3.Bootstrap_DynamicResources{
 			AdsConfig: api(corev3.ApiConfigSource_DELTA_GRPC, envoy.ControlPlaneCluster),
 			LdsConfig: fromADS(),

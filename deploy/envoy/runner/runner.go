@@ -26,7 +26,7 @@ import (
 type Config struct {
 	// Binary is the Envoy, Bootstrap the file it starts with.
 	Binary, Bootstrap string
-	// Node is its ID, which goes before the bootstrap's.
+	// Node is its ID: "gateway/NAME/INSTANCE", "node/NAME/WORKER" or "sidecar/NAMESPACE/POD".
 	Node string
 	// AdminSocket is the admin page's unix socket, as the bootstrap says.
 	AdminSocket string
