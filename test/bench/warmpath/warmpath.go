@@ -25,7 +25,10 @@ import (
 const (
 	FullTime  = 3 * time.Second
 	QuickTime = time.Second
-	warmup    = 300 * time.Millisecond
+	// steadyWarmup makes the fixed rate's connections. Who keeps none that is idle, as Ebb keeps none to an app for more than three seconds, begins
+	// each of its turns without any; the static ones keep theirs from the turn before.
+	steadyWarmup = 2 * time.Second
+	warmup       = 300 * time.Millisecond
 )
 
 // rateShare is the fixed rate as a share of what the static pair bears.
@@ -293,12 +296,12 @@ func findRate(ctx context.Context, s subject, o Options) (float64, error) {
 
 func one(ctx context.Context, s subject, rate float64, o Options) (Measurement, error) {
 	m := Measurement{Subject: s.name}
-	config := load.Config{Address: s.address, Host: s.host, Path: "/", Connections: o.Connections, Warmup: warmup, Duration: o.Each, Rate: rate}
+	config := load.Config{Address: s.address, Host: s.host, Path: "/", Connections: o.Connections, Warmup: steadyWarmup, Duration: o.Each, Rate: rate}
 	steady, cost, err := loaded(ctx, s, config)
 	if err != nil {
 		return m, err
 	}
-	config.Rate = 0
+	config.Rate, config.Warmup = 0, warmup
 	saturated, busy, err := loaded(ctx, s, config)
 	if err != nil {
 		return m, err
