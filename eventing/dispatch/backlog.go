@@ -74,8 +74,10 @@ func (r *reader) backlog() model.Backlog {
 	b := model.Backlog{URL: r.spec.Subscriber.URL}
 	now := r.d.Clock.Now()
 	var has load
+	// Workers are not counted here: until they have looked there are more of them than deliveries.
+	underWay := r.window.InFlight()
 	// What waits for a retry of its own or of one before it is not to be delivered now.
-	if !r.halted() && (r.busy > 0 || r.window.Ready(now, 1) > 0) {
+	if !r.halted() && (underWay > 0 || r.window.Ready(now, 1) > 0) {
 		has = r.load()
 	}
 	if b.Waiting = has.waiting; b.Waiting == 0 {
@@ -85,15 +87,15 @@ func (r *reader) backlog() model.Backlog {
 	}
 	few, most := r.overlap()
 	if r.spec.Ordered {
-		b.AtOnce = min(r.busy+r.window.Ready(now, few), few) // one of each lane
+		b.AtOnce = min(underWay+r.window.Ready(now, few), few) // one of each lane
 		return b
 	}
 	b.AtOnce = r.turns.target(now, has, few, most)
-	b.Due = max(min(b.AtOnce-r.busy, b.Waiting), 0)
+	b.Due = max(min(b.AtOnce-underWay, b.Waiting), 0)
 	b.PerSecond = r.turns.perSecond(now, b.AtOnce, has.perSecond())
 	if most := r.spec.Rate; most > 0 {
 		// It is the rate that has events wait, not the subscriber: more replicas would change nothing.
-		b.AtOnce, b.Due, b.PerSecond = max(r.busy, 1), 0, min(b.PerSecond, most)
+		b.AtOnce, b.Due, b.PerSecond = max(underWay, 1), 0, min(b.PerSecond, most)
 	}
 	return b
 }

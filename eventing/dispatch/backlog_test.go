@@ -93,6 +93,28 @@ func TestABacklogInOrderIsOfNoUseToMoreReplicasThanDeliveriesOverlap(t *testing.
 	}
 }
 
+// Workers that find nothing in their lanes are there for an instant; they asked for as many replicas.
+func TestWorkersThatFindNothingAskForNoReplicas(t *testing.T) {
+	clock := clocktesting.NewFakeClock(epoch)
+	m := newMemory(clock.Now, broker)
+	s, letGo := hangs(t)
+	defer letGo()
+	reader := trigger("ordered", s.URL)
+	reader.Ordered = true
+	r := run(t, Options{Log: m, Clock: clock}, reader)
+	publish(t, m, numbered(1, 40)...)
+	eventually(t, "one delivery is under way", func() bool { now := r.look(reader.ID); return now.Open == 40 && now.InFlight == 1 })
+	for _, crowded := range r.crowds.all() {
+		crowded.mu.Lock()
+		crowded.busy += 9
+		crowded.mu.Unlock()
+	}
+	want := model.Backlog{URL: s.URL, Waiting: 39, AtOnce: 1}
+	if got := r.Backlogs(); len(got) != 1 || got[0] != want {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+}
+
 // An event that failed and waits for its next attempt asks for no replica meanwhile.
 func TestWhatWaitsForARetryIsNoBacklog(t *testing.T) {
 	c := clocktesting.NewFakeClock(epoch)
