@@ -2,6 +2,7 @@ package build
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 
@@ -12,7 +13,8 @@ import (
 	"ebb.dev/ebb/xds/model"
 )
 
-// Headers by which a KIngress split says that its backend is a revision; Knative's Route writes them.
+// Headers by which a KIngress split says that its backend is a revision; Knative's Route writes them. They are read here and go no further: what they
+// told Knative's activator no replica of ours has to be told, and Knative's own proxies take them off before the app.
 const (
 	revisionHeader  = "Knative-Serving-Revision"
 	namespaceHeader = "Knative-Serving-Namespace"
@@ -142,6 +144,7 @@ func routeOf(path networkingv1alpha1.HTTPIngressPath) (model.Route, []Backend) {
 		}
 		out := model.Split{Weight: weight, AppendHeaders: headers(split.AppendHeaders)}
 		if revision, ok := revisionOf(split); ok {
+			out.AppendHeaders = slices.DeleteFunc(out.AppendHeaders, func(h model.Header) bool { return h.Name == revisionHeader || h.Name == namespaceHeader })
 			out.Revision = revision
 			out.Cluster = model.ClusterName(revision, protocolOf(split.ServicePort))
 		} else {
