@@ -4,8 +4,9 @@
 // time for each request.
 //
 // The subjects are the pod itself; one static Envoy; a static gateway and a static sidecar with mTLS between them, both
-// written by hand, with as many workers as Ebb's; and Ebb. All end at the same pod; but a static sidecar, where
-// Ebb's is in its pod, is in one like it, for what a container has to bear is none of Ebb's.
+// written by hand, with as many workers as Ebb's and, like them, with a session of their own; and Ebb. All end at the
+// same pod; but a static sidecar, where Ebb's is in its pod, is in one like it, for what a container has to bear is none
+// of Ebb's. Every few rounds all Envoys are started anew.
 //
 // Hard rule: all subjects are measured in each round, in an order that turns, and compared within the round.
 package warmpath

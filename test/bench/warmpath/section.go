@@ -19,7 +19,7 @@ func Section(name, node string, r Result) report.Section {
 	s := report.Section{
 		Name: name, Title: "Warm path on " + node,
 		About: fmt.Sprintf("Kept HTTP/1.1 connections to one pod, by the four ways, in turns. Latencies at a fixed %.0f requests/s (a quarter of what the static pair bears), counted from when each request should have begun, once %v of that rate have gone before; "+
-			"requests/s as fast as %d connections go. On a kubelet with sidecars the static one is in a pod of its own, like Ebb's. Processor time is of the Envoys; that of the control plane and the agents beside them stands apart. Ratios of times are medians over rounds, each within its round; those of processor time are of the sums.", r.Rate, steadyWarmup, r.Connections),
+			"requests/s as fast as %d connections go. The static Envoys have a session of their own, as Ebb's have, and all Envoys are started anew after every few rounds. On a kubelet with sidecars the static one is in a pod of its own, like Ebb's. Processor time is of the Envoys; that of the control plane and the agents beside them stands apart. Ratios of times are medians over rounds, each within its round; those of processor time are of the sums.", r.Rate, steadyWarmup, r.Connections),
 		Data: r,
 	}
 	if len(r.Measurements) == 0 {

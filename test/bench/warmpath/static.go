@@ -10,16 +10,15 @@ import (
 	"crypto/x509/pkix"
 	_ "embed"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"math/big"
 	"net"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
-	"syscall"
 	"text/template"
 	"time"
 
@@ -57,10 +56,9 @@ type static struct {
 type envoy struct {
 	static
 	// pid is its process, host where it is reached.
-	pid     int
-	host    string
-	process *os.Process
-	ended   chan error
+	pid   int
+	host  string
+	inPod bool
 }
 
 // config is its configuration.
@@ -73,49 +71,58 @@ func (s static) config() (string, error) {
 // startTimeout bounds the start of an Envoy.
 const startTimeout = 15 * time.Second
 
-func (s static) start(ctx context.Context, binary, dir string) (*envoy, error) {
+// program writes its configuration into a folder, beside which it will log.
+func (s static) program(binary, dir string) (program, error) {
 	text, err := s.config()
 	if err != nil {
-		return nil, err
+		return program{}, err
 	}
 	path := filepath.Join(dir, s.Name+".yaml")
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		return nil, err
+	return program{
+		Args: []string{binary, "-c", path, "--concurrency", strconv.Itoa(s.Workers), "--disable-hot-restart", "--log-level", "warning"},
+		Log:  filepath.Join(dir, s.Name+".log"),
+	}, os.WriteFile(path, []byte(text), 0o600)
+}
+
+// start starts static ones as processes of a session of their own.
+func start(ctx context.Context, binary, dir string, all ...static) (*session, []*envoy, error) {
+	var programs []program
+	for _, s := range all {
+		p, err := s.program(binary, dir)
+		if err != nil {
+			return nil, nil, err
+		}
+		programs = append(programs, p)
 	}
-	logFile, err := os.Create(filepath.Join(dir, s.Name+".log"))
+	run, err := startSession(ctx, programs)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	defer logFile.Close()
-	cmd := exec.Command(binary, "-c", path, "--concurrency", strconv.Itoa(s.Workers), "--disable-hot-restart", "--log-level", "warning")
-	cmd.Stdout, cmd.Stderr = logFile, logFile
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
-		return nil, err
+	var out []*envoy
+	for i, s := range all {
+		e := &envoy{static: s, pid: run.pids[i], host: "127.0.0.1"}
+		if err := e.listens(ctx); err != nil {
+			log, _ := os.ReadFile(programs[i].Log) // what it says of itself is more than that it does not listen
+			return nil, nil, errors.Join(fmt.Errorf("%w: %s", err, log), run.stop())
+		}
+		out = append(out, e)
 	}
-	e := &envoy{static: s, pid: cmd.Process.Pid, host: "127.0.0.1", process: cmd.Process, ended: make(chan error, 1)}
-	go func() { e.ended <- cmd.Wait() }()
-	if err := e.listens(ctx); err != nil {
-		e.stop()
-		log, _ := os.ReadFile(logFile.Name())
-		return nil, fmt.Errorf("%w: %s", err, log)
-	}
-	return e, nil
+	return run, out, nil
 }
 
 // startInPod runs it as the sidecar of a pod like a revision's: what a sidecar has to bear there, the other one has too. Its process is the one
 // that was not among those before.
-func (s static) startInPod(ctx context.Context, bed *testbed.Bed, revision string, before []int) (*envoy, error) {
+func (s static) startInPod(ctx context.Context, bed *testbed.Bed, revision, name string, before []int) (*envoy, error) {
 	s.Listen = "0.0.0.0"
 	config, err := s.config()
 	if err != nil {
 		return nil, err
 	}
-	host, err := bed.RunBeside(ctx, revision, "static-sidecar", config)
+	host, err := bed.RunBeside(ctx, revision, name, config)
 	if err != nil {
 		return nil, err
 	}
-	e := &envoy{static: s, host: host}
+	e := &envoy{static: s, host: host, inPod: true}
 	if err := e.listens(ctx); err != nil {
 		return nil, err
 	}
@@ -145,21 +152,6 @@ func (e *envoy) listens(ctx context.Context) error {
 }
 
 func (e *envoy) address() string { return net.JoinHostPort(e.host, strconv.Itoa(e.Port)) }
-
-// stop ends a process; a pod ends with the platform.
-func (e *envoy) stop() {
-	if e.process == nil {
-		return
-	}
-	// Its end is awaited; that it cannot be asked to means that it came already.
-	_ = e.process.Signal(syscall.SIGTERM)
-	select {
-	case <-e.ended:
-	case <-time.After(5 * time.Second):
-		_ = e.process.Kill()
-		<-e.ended
-	}
-}
 
 // identities makes a CA and a certificate for each SPIFFE ID, with the kind of key that Ebb's have.
 func identities(dir string, ids map[string]string) (roots string, err error) {

@@ -6,16 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"ebb.dev/ebb/crds/networking"
 	"ebb.dev/ebb/test/bench/load"
 	"ebb.dev/ebb/test/bench/processes"
 	"ebb.dev/ebb/test/bench/testbed"
@@ -39,7 +36,8 @@ type Options struct {
 	// Envoy is the binary of the static ones; they listen from FirstPort on.
 	Envoy     string
 	FirstPort int
-	Rounds    int
+	// After RoundsEach of its Rounds all Envoys are started anew.
+	Rounds, RoundsEach int
 	// Each is how long one measurement takes.
 	Each time.Duration
 	// Connections are kept open at saturation.
@@ -104,7 +102,8 @@ const service = "warm"
 // inPods is where replicas' Envoys are in their pods.
 const inPods = "sidecar"
 
-// Measure loads all subjects in turns.
+// Measure loads all subjects in turns. After every few rounds all Envoys are started anew: one differs from the next of the same configuration by
+// as much as the bar allows, for as long as it lives, and no number of rounds averages that out.
 func Measure(ctx context.Context, bed *testbed.Bed, o Options) (r Result, err error) {
 	r = Result{Ebb: o.Ebb, Connections: o.Connections}
 	dir, err := os.MkdirTemp("", "ebb-bench-warm")
@@ -117,48 +116,26 @@ func Measure(ctx context.Context, bed *testbed.Bed, o Options) (r Result, err er
 	}}); err != nil {
 		return r, err
 	}
-	revision, err := bed.Revision(ctx, service)
-	if err != nil {
+	all := &generations{bed: bed, o: o, dir: dir}
+	defer func() { err = errors.Join(err, all.stop()) }()
+	if all.revision, err = bed.Revision(ctx, service); err != nil {
 		return r, err
 	}
-	app, err := podAddress(ctx, bed, revision)
-	if err != nil {
+	if all.app, err = podAddress(ctx, bed, all.revision); err != nil {
 		return r, err
 	}
-	var sidecars []int
-	if bed.ReplicaProxy == inPods {
-		if sidecars, err = sidecarEnvoys(); err == nil && len(sidecars) == 0 {
-			err = errors.New("no sidecar's Envoy is found among the processes of pods")
-		}
-		if err != nil {
-			return r, err
-		}
-	}
-	statics, err := startStatics(ctx, bed, o, dir, app, revision, sidecars)
-	defer func() {
-		for _, e := range statics {
-			e.stop()
-		}
-	}()
-	if err != nil {
-		return r, err
-	}
-	subjects, err := subjects(bed, o, statics, app, sidecars)
-	if err != nil {
-		return r, err
-	}
-	for _, e := range statics {
-		if e.process == nil {
-			continue // its pod weighs as any other
-		}
-		if err := weighLike(e.pid, subjects[3].proxies[0]); err != nil {
-			return r, fmt.Errorf("put %s where Ebb's Envoys are: %w", e.Name, err)
-		}
-	}
-	if r.Rate, err = findRate(ctx, subjects[2], o); err != nil {
-		return r, err
-	}
+	var subjects []subject
 	for round := range o.Rounds {
+		if round%o.RoundsEach == 0 {
+			if subjects, err = all.next(ctx); err != nil {
+				return r, fmt.Errorf("start all Envoys before round %d: %w", round, err)
+			}
+		}
+		if r.Rate == 0 {
+			if r.Rate, err = findRate(ctx, subjects[2], o); err != nil {
+				return r, err
+			}
+		}
 		for i := range subjects {
 			s := subjects[(i+round)%len(subjects)]
 			m, err := one(ctx, s, r.Rate, o)
@@ -184,105 +161,6 @@ func podAddress(ctx context.Context, bed *testbed.Bed, revision string) (string,
 		return "", fmt.Errorf("service %s has no replica with an address", service)
 	}
 	return pods.Items[i].Status.PodIP, nil
-}
-
-const appPort = 8080
-
-// startStatics starts the single one, a sidecar and a gateway before it, in that order. Where Ebb's sidecar is in its pod, so is the other, in
-// one of its own; sidecars are the processes of those that were there before.
-func startStatics(ctx context.Context, bed *testbed.Bed, o Options, dir, app, revision string, sidecars []int) (out []*envoy, err error) {
-	const gatewayID, sidecarID = "spiffe://bench/gateway", "spiffe://bench/sidecar"
-	roots, err := identities(dir, map[string]string{"gateway": gatewayID, "sidecar": sidecarID})
-	if err != nil {
-		return nil, err
-	}
-	file := func(name string) string { return filepath.Join(dir, name) }
-	single := static{Name: "single", Port: o.FirstPort, Workers: 2, Host: app, To: appPort}
-	sidecar := static{
-		Name: "sidecar", Port: o.FirstPort + 2, Workers: 1, Host: app, To: appPort, ServeTLS: gatewayID,
-		Certificate: file("sidecar.pem"), Key: file("sidecar.key"), Roots: roots,
-	}
-	gateway := static{
-		Name: "gateway", Port: o.FirstPort + 1, Workers: 2, DialTLS: sidecarID,
-		Certificate: file("gateway.pem"), Key: file("gateway.key"), Roots: roots,
-	}
-	run := func(e *envoy, err error) (*envoy, error) {
-		if err == nil {
-			out = append(out, e)
-		}
-		return e, err
-	}
-	if _, err := run(single.start(ctx, o.Envoy, dir)); err != nil {
-		return out, err
-	}
-	var inner *envoy
-	if bed.ReplicaProxy == inPods {
-		sidecar.Host, sidecar.Port = "127.0.0.1", networking.ReplicaHTTPSPort
-		inner, err = run(sidecar.startInPod(ctx, bed, revision, sidecars))
-	} else {
-		inner, err = run(sidecar.start(ctx, o.Envoy, dir))
-	}
-	if err != nil {
-		return out, err
-	}
-	gateway.Host, gateway.To = inner.host, inner.Port
-	_, err = run(gateway.start(ctx, o.Envoy, dir))
-	return out, err
-}
-
-func subjects(bed *testbed.Bed, o Options, statics []*envoy, app string, sidecars []int) ([]subject, error) {
-	ebb := subject{name: o.Ebb, address: bed.Gateway(), host: bed.URLHost(service)}
-	components, err := bed.Components()
-	if err != nil {
-		return nil, err
-	}
-	for _, c := range components {
-		if !slices.Contains([]string{"gateway", "node", "control-plane"}, c.Name) {
-			continue
-		}
-		tree, err := processes.Tree(c.PID)
-		if err != nil {
-			return nil, err
-		}
-		for _, p := range tree {
-			switch {
-			case p.Name == "envoy":
-				ebb.proxies = append(ebb.proxies, p.PID)
-			case p.PID == c.PID:
-				ebb.rest = append(ebb.rest, p.PID)
-			}
-		}
-	}
-	ebb.proxies = append(ebb.proxies, sidecars...)
-	pids := func(envoys ...*envoy) (out []int) {
-		for _, e := range envoys {
-			out = append(out, e.pid)
-		}
-		return out
-	}
-	return []subject{
-		{name: direct, address: net.JoinHostPort(app, fmt.Sprint(appPort)), host: ebb.host},
-		{name: single, address: statics[0].address(), host: ebb.host, proxies: pids(statics[0])},
-		{name: pairOf, address: statics[2].address(), host: ebb.host, proxies: pids(statics[1], statics[2])},
-		ebb,
-	}, nil
-}
-
-// sidecarEnvoys are the Envoys in pods: descendants of the container runtime's shims, which are children of init.
-func sidecarEnvoys() ([]int, error) {
-	tree, err := processes.Tree(1)
-	if err != nil {
-		return nil, err
-	}
-	inShim := map[int]bool{}
-	var out []int
-	for _, p := range tree {
-		inShim[p.PID] = inShim[p.Parent] || p.Name == "containerd-shim-runc-v2"
-		if inShim[p.PID] && p.Name == "envoy" {
-			out = append(out, p.PID)
-		}
-	}
-	return out, nil
 }
 
 // findRate finds a rate that every subject bears with ease.
