@@ -100,7 +100,7 @@ var sections = []section{
 	}},
 	{"warm", []string{kubelet, sidecar}, func(ctx context.Context, s *stage) (report.Section, error) {
 		o := warmpath.Options{
-			Envoy: s.bin + "/envoy", FirstPort: s.port + 1, Rounds: pick(s, 12, 4), RoundsEach: 2, Each: pick(s, warmpath.FullTime, warmpath.QuickTime),
+			Envoy: s.bin + "/envoy", FirstPort: s.port + 1, Rounds: pick(s, 36, 4), RoundsEach: pick(s, 4, 2), Each: pick(s, warmpath.FullTime, warmpath.QuickTime),
 			Connections: 32, Ebb: "Ebb, node proxy", Log: s.log,
 		}
 		if s.node == sidecar {

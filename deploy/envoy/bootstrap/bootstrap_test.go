@@ -1,0 +1,36 @@
+package bootstrap
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+// With Envoy's own watchdogs an Envoy that is asked for nothing wakes 36 times a second instead of 7.
+func TestEveryEnvoyLooksAfterItsThreadsSeldom(t *testing.T) {
+	for _, kind := range []Kind{Gateway, Replica} {
+		made, err := Make(Settings{Kind: kind, ControlPlane: "127.0.0.1:1", TrustDomain: "cluster.local", AgentSocket: "/run/agent", AdminSocket: "/run/admin"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		both := made.GetWatchdogs()
+		for of, watchdog := range map[string]interface{ AsDuration() time.Duration }{
+			"main thread":            both.GetMainThreadWatchdog().GetMissTimeout(),
+			"main thread, long past": both.GetMainThreadWatchdog().GetMegamissTimeout(),
+			"workers":                both.GetWorkerWatchdog().GetMissTimeout(),
+			"workers, long past":     both.GetWorkerWatchdog().GetMegamissTimeout(),
+		} {
+			if d := watchdog.AsDuration(); d < 5*time.Second {
+				t.Errorf("%s, %s: a thread is missed after %v, want five seconds or more", cluster(kind), of, d)
+			}
+		}
+	}
+}
+
+func TestAControlPlaneThatCannotBeReachedIsNamed(t *testing.T) {
+	for _, address := range []string{"", "control-plane", "control-plane:port", "control-plane:70000"} {
+		if _, err := Make(Settings{ControlPlane: address}); err == nil || !strings.Contains(err.Error(), `control plane "`+address+`"`) {
+			t.Errorf("%q: %v", address, err)
+		}
+	}
+}
