@@ -25,6 +25,12 @@ const (
 	WildcardCertDomainLabelKey = PublicGroupName + "/wildcardDomain"
 )
 
+// Headers that a KIngress split appends where its backend is a revision: by them a Route says so, and who serves the Ingress knows.
+const (
+	RevisionHeader  = "Knative-Serving-Revision"
+	NamespaceHeader = "Knative-Serving-Namespace"
+)
+
 // Labels and annotations that users write. Where there are two spellings, reconcilers write the first.
 const (
 	// VisibilityLabelKey, with the value VisibilityClusterLocal, keeps a Service or Route inside the cluster.

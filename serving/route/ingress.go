@@ -19,10 +19,8 @@ import (
 	"ebb.dev/ebb/serving/rollout"
 )
 
-// Headers that say to which Revision a request goes, and by which way it came.
+// Headers that say by which way a request came.
 const (
-	revisionHeader     = "Knative-Serving-Revision"
-	namespaceHeader    = "Knative-Serving-Namespace"
 	tagHeader          = "Knative-Serving-Tag"
 	defaultRouteHeader = "Knative-Serving-Default-Route"
 )
@@ -172,7 +170,7 @@ func split(h hosts, share rollout.Revision) networkingv1alpha1.IngressBackendSpl
 			ServiceNamespace: h.route.Namespace, ServiceName: share.Name, ServicePort: intstr.FromInt32(port),
 		},
 		Percent:       share.Percent,
-		AppendHeaders: map[string]string{revisionHeader: share.Name, namespaceHeader: h.route.Namespace},
+		AppendHeaders: map[string]string{networking.RevisionHeader: share.Name, networking.NamespaceHeader: h.route.Namespace},
 	}
 }
 

@@ -13,13 +13,6 @@ import (
 	"ebb.dev/ebb/xds/model"
 )
 
-// Headers by which a KIngress split says that its backend is a revision; Knative's Route writes them. They are read here and go no further: what they
-// told Knative's activator no replica of ours has to be told, and Knative's own proxies take them off before the app.
-const (
-	revisionHeader  = "Knative-Serving-Revision"
-	namespaceHeader = "Knative-Serving-Namespace"
-)
-
 // IngressKind is the kind of a KIngress.
 const IngressKind = "Ingress"
 
@@ -144,7 +137,10 @@ func routeOf(path networkingv1alpha1.HTTPIngressPath) (model.Route, []Backend) {
 		}
 		out := model.Split{Weight: weight, AppendHeaders: headers(split.AppendHeaders)}
 		if revision, ok := revisionOf(split); ok {
-			out.AppendHeaders = slices.DeleteFunc(out.AppendHeaders, func(h model.Header) bool { return h.Name == revisionHeader || h.Name == namespaceHeader })
+			// What told Knative's activator no replica of ours has to be told; Knative's own proxies take it off before the app.
+			out.AppendHeaders = slices.DeleteFunc(out.AppendHeaders, func(h model.Header) bool {
+				return h.Name == networking.RevisionHeader || h.Name == networking.NamespaceHeader
+			})
 			out.Revision = revision
 			out.Cluster = model.ClusterName(revision, protocolOf(split.ServicePort))
 		} else {
@@ -161,7 +157,7 @@ func routeOf(path networkingv1alpha1.HTTPIngressPath) (model.Route, []Backend) {
 
 // revisionOf tells a revision's Service from any other: the Route says so in the headers it has the split append.
 func revisionOf(split networkingv1alpha1.IngressBackendSplit) (model.Key, bool) {
-	if split.AppendHeaders[revisionHeader] != split.ServiceName || split.AppendHeaders[namespaceHeader] != split.ServiceNamespace {
+	if split.AppendHeaders[networking.RevisionHeader] != split.ServiceName || split.AppendHeaders[networking.NamespaceHeader] != split.ServiceNamespace {
 		return model.Key{}, false
 	}
 	return model.Key{Namespace: split.ServiceNamespace, Name: split.ServiceName}, split.ServiceName != ""

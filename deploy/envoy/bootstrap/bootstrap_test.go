@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
 )
 
 // With Envoy's own watchdogs an Envoy that is asked for nothing wakes 36 times a second instead of 7.
@@ -14,13 +16,13 @@ func TestEveryEnvoyLooksAfterItsThreadsSeldom(t *testing.T) {
 			t.Fatal(err)
 		}
 		both := made.GetWatchdogs()
-		for of, watchdog := range map[string]interface{ AsDuration() time.Duration }{
+		for of, silence := range map[string]*durationpb.Duration{
 			"main thread":            both.GetMainThreadWatchdog().GetMissTimeout(),
 			"main thread, long past": both.GetMainThreadWatchdog().GetMegamissTimeout(),
 			"workers":                both.GetWorkerWatchdog().GetMissTimeout(),
 			"workers, long past":     both.GetWorkerWatchdog().GetMegamissTimeout(),
 		} {
-			if d := watchdog.AsDuration(); d < 5*time.Second {
+			if d := silence.AsDuration(); d < 5*time.Second {
 				t.Errorf("%s, %s: a thread is missed after %v, want five seconds or more", cluster(kind), of, d)
 			}
 		}

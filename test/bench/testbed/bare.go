@@ -31,7 +31,7 @@ func (b *Bed) RunBeside(ctx context.Context, revision, name, config string) (add
 	if err := b.Scale(ctx, Bare, name, 1); err != nil {
 		return "", err
 	}
-	return address, Until(ctx, "wait for the pod of "+name, func() error {
+	err = Until(ctx, "wait for the pod of "+name, func() error {
 		pods, err := b.Kube.CoreV1().Pods(Bare).List(ctx, metav1.ListOptions{LabelSelector: "bench=" + name})
 		if err != nil {
 			return err
@@ -43,6 +43,7 @@ func (b *Bed) RunBeside(ctx context.Context, revision, name, config string) (add
 		}
 		return errors.New("it does not run yet")
 	})
+	return address, err
 }
 
 func (b *Bed) makeBare(ctx context.Context, revision, name, config string) error {

@@ -18,7 +18,8 @@ import (
 type generations struct {
 	bed *testbed.Bed
 	o   Options
-	dir string
+	// dir has the static ones' certificates, which roots vouch for.
+	dir, roots string
 	// revision has one replica, whose app is at this address.
 	revision, app string
 
@@ -42,6 +43,11 @@ func (g *generations) next(ctx context.Context) ([]subject, error) {
 		if ebb, err = g.restarted(ctx, ebb); err != nil {
 			return nil, err
 		}
+		if g.bed.ReplicaProxy == inPods {
+			if err := g.bed.Scale(ctx, testbed.Bare, g.podName(), 0); err != nil {
+				return nil, err
+			}
+		}
 	}
 	g.n++
 	alone, inner, gateway, err := g.startStatics(ctx)
@@ -64,7 +70,7 @@ func (g *generations) next(ctx context.Context) ([]subject, error) {
 	}, nil
 }
 
-// stop ends the static ones; their pods end with the platform.
+// stop ends the static ones that are processes; a pod ends when the next one begins, the last with the platform.
 func (g *generations) stop() error {
 	if g.statics == nil {
 		return nil
@@ -83,7 +89,7 @@ func (g *generations) restarted(ctx context.Context, before subject) (after subj
 	}
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	return after, testbed.Until(ctx, "wait for Ebb's Envoys", func() error {
+	err = testbed.Until(ctx, "wait for Ebb's Envoys", func() error {
 		if after, err = g.ebb(); err != nil {
 			return err
 		}
@@ -94,7 +100,11 @@ func (g *generations) restarted(ctx context.Context, before subject) (after subj
 		_, err := testbed.Ask(after.address, after.host, "/")
 		return err
 	})
+	return after, err
 }
+
+// podName is that of this generation's static sidecar, where it is in a pod.
+func (g *generations) podName() string { return fmt.Sprintf("static-sidecar-%d", g.n) }
 
 // inPod starts a static sidecar in a pod of its own.
 func (g *generations) inPod(ctx context.Context, s static) (*envoy, error) {
@@ -102,7 +112,7 @@ func (g *generations) inPod(ctx context.Context, s static) (*envoy, error) {
 	if err != nil {
 		return nil, err
 	}
-	e, err := s.startInPod(ctx, g.bed, g.revision, fmt.Sprintf("static-sidecar-%d", g.n), before)
+	e, err := s.startInPod(ctx, g.bed, g.revision, g.podName(), before)
 	if err == nil {
 		g.staticPods = append(g.staticPods, e.pid)
 	}
@@ -111,22 +121,20 @@ func (g *generations) inPod(ctx context.Context, s static) (*envoy, error) {
 
 const appPort = 8080
 
+// The identities of a static gateway and sidecar.
+const gatewayID, sidecarID = "spiffe://bench/gateway", "spiffe://bench/sidecar"
+
 // startStatics starts a single one, and a gateway with a sidecar behind it. Where Ebb's sidecar is in its pod, so is the other, in one of its own.
 func (g *generations) startStatics(ctx context.Context) (alone, inner, gateway *envoy, err error) {
-	const gatewayID, sidecarID = "spiffe://bench/gateway", "spiffe://bench/sidecar"
-	roots, err := identities(g.dir, map[string]string{"gateway": gatewayID, "sidecar": sidecarID})
-	if err != nil {
-		return nil, nil, nil, err
-	}
 	file := func(name string) string { return filepath.Join(g.dir, name) }
 	single := static{Name: "single", Port: g.o.FirstPort, Workers: 2, Host: g.app, To: appPort}
 	behind := static{
 		Name: "sidecar", Port: g.o.FirstPort + 2, Workers: 1, Host: g.app, To: appPort, ServeTLS: gatewayID,
-		Certificate: file("sidecar.pem"), Key: file("sidecar.key"), Roots: roots,
+		Certificate: file("sidecar.pem"), Key: file("sidecar.key"), Roots: g.roots,
 	}
 	before := static{
 		Name: "gateway", Port: g.o.FirstPort + 1, Workers: 2, DialTLS: sidecarID, Host: "127.0.0.1", To: behind.Port,
-		Certificate: file("gateway.pem"), Key: file("gateway.key"), Roots: roots,
+		Certificate: file("gateway.pem"), Key: file("gateway.key"), Roots: g.roots,
 	}
 	processes := []static{single, before, behind}
 	if g.bed.ReplicaProxy == inPods {

@@ -117,7 +117,11 @@ func Measure(ctx context.Context, bed *testbed.Bed, o Options) (r Result, err er
 	}}); err != nil {
 		return r, err
 	}
-	all := &generations{bed: bed, o: o, dir: dir}
+	roots, err := identities(dir, map[string]string{"gateway": gatewayID, "sidecar": sidecarID})
+	if err != nil {
+		return r, err
+	}
+	all := &generations{bed: bed, o: o, dir: dir, roots: roots}
 	defer func() { err = errors.Join(err, all.stop()) }()
 	if all.revision, err = bed.Revision(ctx, service); err != nil {
 		return r, err
