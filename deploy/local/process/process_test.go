@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"ebb.dev/ebb/deploy/local/state"
 )
 
@@ -87,6 +89,20 @@ func TestStartReturnsWhenTheComponentServes(t *testing.T) {
 	s.Stop("a")
 	if r.Alive() || recordOf(t, dir, "a") != nil {
 		t.Error("still there after Stop")
+	}
+}
+
+// In one session Linux gives all components one share of the processors: a loaded gateway would take it from Kubernetes.
+func TestAComponentHasASessionOfItsOwn(t *testing.T) {
+	s, dir := setUp(t)
+	for _, name := range []string{"a", "b"} {
+		if err := s.Start(context.Background(), sh(dir, name, "echo ready; exec sleep 1000")); err != nil {
+			t.Fatal(err)
+		}
+		pid := recordOf(t, dir, name).PID
+		if session, err := unix.Getsid(pid); err != nil || session != pid {
+			t.Errorf("%s, process %d, is in session %d (%v)", name, pid, session, err)
+		}
 	}
 }
 

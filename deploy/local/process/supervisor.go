@@ -86,8 +86,9 @@ func (s *Supervisor) launch(c *child) (*running, error) {
 	cmd.Dir = spec.Dir
 	cmd.ExtraFiles = spec.Files
 	cmd.Stdout, cmd.Stderr = logFile, logFile
-	// A terminal's interrupt is for the supervisor: it stops its children in order.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	// A terminal's interrupt is for the supervisor: it stops its children in order. Linux gives each session its own share of the processors
+	// (autogroups, sched(7)): a gateway does not wait for what Kubernetes does.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := Start(cmd); err != nil {
 		return nil, fmt.Errorf("start %s: %w", spec.Name, err)
 	}

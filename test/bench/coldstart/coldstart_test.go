@@ -2,6 +2,8 @@ package coldstart
 
 import (
 	"math"
+	"slices"
+	"strings"
 	"testing"
 
 	"ebb.dev/ebb/test/bench/memory"
@@ -54,6 +56,19 @@ func TestTheSectionComparesWithTheBareStart(t *testing.T) {
 	}
 	if got := len(s.Tables[0].Rows); got != 5 {
 		t.Errorf("%d groups", got)
+	}
+	for _, phases := range s.Tables[1:3] {
+		if got := phases.Columns; !slices.Contains(got, "p50 with 10") || !slices.Contains(got, "p50 with 100") {
+			t.Errorf("%s: columns %v do not tell few services from many", phases.Title, got)
+		}
+		for _, row := range phases.Rows {
+			if len(row) != len(phases.Columns) {
+				t.Errorf("%s: %v for %v", phases.Title, row, phases.Columns)
+			}
+		}
+	}
+	if !strings.Contains(s.About, "the bare start, at the median, took 1.00 times as long") {
+		t.Error("how the bare start grew is not said:", s.About)
 	}
 	if got := s.Tables[3].Rows; len(got) != 1 {
 		t.Errorf("at rest: %v", got)

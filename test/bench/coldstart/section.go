@@ -2,6 +2,7 @@ package coldstart
 
 import (
 	"fmt"
+	"slices"
 
 	"ebb.dev/ebb/test/bench/report"
 	"ebb.dev/ebb/test/bench/stats"
@@ -95,27 +96,39 @@ func groups(starts []Start, s *report.Section) report.Table {
 		t.Add(services, wake, len(of), a.Median(), a.Quantile(0.99), l.Median(), l.Quantile(0.99),
 			a.Median()-l.Median(), a.Quantile(0.99)-l.Quantile(0.99), paired.Median(), paired.Quantile(0.99))
 	}
-	var scales []int
-	for _, start := range starts {
-		if len(scales) == 0 || scales[len(scales)-1] != start.Services {
-			scales = append(scales, start.Services)
-		}
-	}
+	scales := scalesOf(starts)
 	for _, scale := range scales {
-		add(scale, "first", filter(starts, func(s Start) bool { return s.Services == scale && s.First }))
-		add(scale, "later", filter(starts, func(s Start) bool { return s.Services == scale && !s.First }))
+		add(scale, "first", filter(with(starts, scale), func(s Start) bool { return s.First }))
+		add(scale, "later", filter(with(starts, scale), func(s Start) bool { return !s.First }))
 	}
 	add("all", "all", starts)
 	first := Answered(filter(starts, func(s Start) bool { return s.First })).Median()
 	later := Answered(filter(starts, func(s Start) bool { return !s.First })).Median()
 	s.Targets = append(s.Targets, report.NewTarget("first wake against later ones, p50", first/later, mostGrowth, "×"))
 	if few, many := scales[0], scales[len(scales)-1]; few != many {
-		at := func(scale int) stats.Samples {
-			return Answered(filter(starts, func(s Start) bool { return s.Services == scale }))
+		growth := func(of func([]Start) stats.Samples) float64 {
+			return of(with(starts, many)).Median() / of(with(starts, few)).Median()
 		}
-		s.Targets = append(s.Targets, report.NewTarget(fmt.Sprintf("%d services at zero against %d, p50", many, few), at(many).Median()/at(few).Median(), mostGrowth, "×"))
+		s.Targets = append(s.Targets, report.NewTarget(fmt.Sprintf("%d services at zero against %d, p50", many, few), growth(Answered), mostGrowth, "×"))
+		s.About += fmt.Sprintf(" Scales are measured one after another: with %d services against %d the bare start, at the median, took %.2f times as long.", many, few, growth(Listening))
 	}
 	return t
+}
+
+// scalesOf are the numbers of services, in the order of the run.
+func scalesOf(starts []Start) []int {
+	var out []int
+	for _, s := range starts {
+		if !slices.Contains(out, s.Services) {
+			out = append(out, s.Services)
+		}
+	}
+	return out
+}
+
+// with are the starts with a number of services.
+func with(starts []Start, services int) []Start {
+	return filter(starts, func(s Start) bool { return s.Services == services })
 }
 
 func filter(starts []Start, keep func(Start) bool) []Start {
@@ -129,29 +142,38 @@ func filter(starts []Start, keep func(Start) bool) []Start {
 }
 
 func phasesTable(starts []Start) report.Table {
-	t := report.Table{Title: "Ebb by phase, milliseconds each took", Columns: []string{"phase", "p50", "p99", "who"}}
+	t := report.Table{Title: "Ebb by phase, milliseconds each took", Columns: append(phaseColumns(starts), "who")}
 	for i, step := range steps {
-		took := each(starts, func(s Start) float64 { return s.durations()[i] })
-		t.Add(step.name, took.Median(), took.Quantile(0.99), step.about)
+		t.Add(append(phase(step.name, starts, func(s Start) float64 { return s.durations()[i] }), step.about)...)
 	}
-	programmed := each(starts, func(s Start) float64 { return s.Phases["programmed"] - s.Phases["addressed"] })
-	t.Add("beside: address known → the replica's proxy listens", programmed.Median(), programmed.Quantile(0.99), "control plane, the replica's Envoy")
+	programmed := phase("beside: address known → the replica's proxy listens", starts, func(s Start) float64 { return s.Phases["programmed"] - s.Phases["addressed"] })
+	t.Add(append(programmed, "control plane, the replica's Envoy")...)
 	return t
 }
 
 func bareTable(starts []Start) report.Table {
-	t := report.Table{Title: "Bare by phase, milliseconds each took", Columns: []string{"phase", "p50", "p99"}}
-	for _, step := range []struct {
-		name string
-		took func(Start) float64
-	}{
-		{"scale patch → created", func(s Start) float64 { return s.Created }},
-		{"created → app listens", func(s Start) float64 { return s.Listening - s.Created }},
-	} {
-		took := each(starts, step.took)
-		t.Add(step.name, took.Median(), took.Quantile(0.99))
-	}
+	t := report.Table{Title: "Bare by phase, milliseconds each took", Columns: phaseColumns(starts)}
+	t.Add(phase("scale patch → created", starts, func(s Start) float64 { return s.Created })...)
+	t.Add(phase("created → app listens", starts, func(s Start) float64 { return s.Listening - s.Created })...)
 	return t
+}
+
+func phaseColumns(starts []Start) []string {
+	out := []string{"phase", "p50", "p99"}
+	for _, scale := range scalesOf(starts) {
+		out = append(out, fmt.Sprintf("p50 with %d", scale))
+	}
+	return out
+}
+
+// phase is a row of phaseColumns.
+func phase(name string, starts []Start, took func(Start) float64) []any {
+	all := each(starts, took)
+	row := []any{name, all.Median(), all.Quantile(0.99)}
+	for _, scale := range scalesOf(starts) {
+		row = append(row, each(with(starts, scale), took).Median())
+	}
+	return row
 }
 
 // restTable shows what services at zero cost where nobody asks for them.

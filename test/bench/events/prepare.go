@@ -12,13 +12,14 @@ import (
 	"time"
 
 	"ebb.dev/ebb/deploy/local/platform"
+	"ebb.dev/ebb/test/bench/daemon"
 	"ebb.dev/ebb/test/bench/peers"
 	"ebb.dev/ebb/test/bench/processes"
 	"ebb.dev/ebb/test/bench/testbed"
 )
 
 // prepare makes what is warm: the handler that stores nothing, a service that is up, Brokers and their Triggers. The caller stops the handler.
-func (r *run) prepare(ctx context.Context) (*peers.Nothing, error) {
+func (r *run) prepare(ctx context.Context) (*daemon.Process, error) {
 	port, err := r.bed.NodePort()
 	if err != nil {
 		return nil, err

@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"syscall"
 )
 
 // Command is the hidden subcommand under which the program that imports this package serves Serve.
@@ -38,50 +37,31 @@ func Answer[In, Out any](ctx context.Context, in io.Reader, out io.Writer, f fun
 
 // Apart has a process of its own, which is this program under one of its hidden subcommands, answer what is asked.
 func Apart(ctx context.Context, command string, asked, found any) error {
-	end, err := Begin(ctx, command, asked, found, nil)
+	self, err := os.Executable()
 	if err != nil {
 		return err
 	}
-	return end()
-}
-
-// Begin is Apart for a process that goes on when it has answered: end closes its input, by which it knows that it is not needed any more, and
-// waits for it.
-func Begin(ctx context.Context, command string, asked, found any, attributes *syscall.SysProcAttr) (end func() error, err error) {
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
 	cmd := exec.CommandContext(ctx, self, command)
 	cmd.Stderr = os.Stderr
-	cmd.SysProcAttr = attributes
 	in, err := cmd.StdinPipe()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start %s: %w", command, err)
+		return fmt.Errorf("start %s: %w", command, err)
 	}
-	end = func() error {
-		in.Close()
-		if err := cmd.Wait(); err != nil {
-			return fmt.Errorf("%s: %w", command, err)
-		}
-		return nil
+	sendErr := json.NewEncoder(in).Encode(asked)
+	in.Close()
+	readErr := json.NewDecoder(out).Decode(found)
+	if err := cmd.Wait(); err != nil {
+		return fmt.Errorf("%s: %w", command, err)
 	}
-	if err = json.NewEncoder(in).Encode(asked); err == nil {
-		err = json.NewDecoder(out).Decode(found)
+	if sendErr != nil {
+		return sendErr
 	}
-	if err == nil {
-		return end, nil
-	}
-	// How it ended says more than that it did not answer.
-	if ended := end(); ended != nil {
-		err = ended
-	}
-	return nil, err
+	return readErr
 }

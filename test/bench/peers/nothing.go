@@ -3,16 +3,13 @@ package peers
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
-	"syscall"
-	"time"
 
 	"ebb.dev/ebb/cmd/ebb/serve"
+	"ebb.dev/ebb/test/bench/daemon"
 	"ebb.dev/ebb/test/bench/testbed"
 )
 
@@ -36,29 +33,16 @@ func storeNothing(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusAccepted)
 }
 
-// Nothing is a handler that stores nothing, running.
-type Nothing struct {
-	process *os.Process
-	ended   chan struct{}
-}
-
-// StartNothing starts one in a process of its own and returns when it listens.
-func StartNothing(ctx context.Context, address string) (*Nothing, error) {
+// StartNothing starts a handler that stores nothing and returns when it listens.
+func StartNothing(ctx context.Context, address string) (*daemon.Process, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(self, NothingCommand, address)
-	cmd.Stderr = os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start %s: %w", NothingCommand, err)
+	run, err := daemon.Start(os.Stderr, self, NothingCommand, address)
+	if err != nil {
+		return nil, err
 	}
-	n := &Nothing{process: cmd.Process, ended: make(chan struct{})}
-	go func() {
-		_ = cmd.Wait() // it ends by a signal
-		close(n.ended)
-	}()
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	err = testbed.Until(ctx, "start "+NothingCommand, func() error {
@@ -69,20 +53,8 @@ func StartNothing(ctx context.Context, address string) (*Nothing, error) {
 		return err
 	})
 	if err != nil {
-		n.Stop()
+		run.Stop()
 		return nil, err
 	}
-	return n, nil
-}
-
-// Stop ends it.
-func (n *Nothing) Stop() {
-	// Its end is awaited; that it cannot be asked to means that it came already.
-	_ = n.process.Signal(syscall.SIGTERM)
-	select {
-	case <-n.ended:
-	case <-time.After(startTimeout):
-		_ = n.process.Kill()
-		<-n.ended
-	}
+	return run, nil
 }

@@ -21,6 +21,27 @@ func (s Samples) Quantile(q float64) float64 {
 // Median is Quantile(0.5).
 func (s Samples) Median() float64 { return s.Quantile(0.5) }
 
+// MedianBetween is where the median of all such samples lies, of which these are some, with 95 % or more: the interval of the sign test, from the
+// k-th smallest to the k-th largest sample, which supposes nothing of how they are distributed. Fewer than six samples cannot say: NaN.
+func (s Samples) MedianBetween() (low, high float64) {
+	n, k := len(s), 0
+	// The median has fewer than k samples below it as often as n coins show fewer than k heads.
+	for below := heads(n, 0); below <= 0.025; below += heads(n, k) {
+		k++
+	}
+	if k == 0 {
+		return math.NaN(), math.NaN()
+	}
+	sorted := slices.Sorted(slices.Values(s))
+	return sorted[k-1], sorted[n-k]
+}
+
+// heads is how likely n coins show k heads.
+func heads(n, k int) float64 {
+	log := func(n int) float64 { l, _ := math.Lgamma(float64(n + 1)); return l }
+	return math.Exp(log(n) - log(k) - log(n-k) - float64(n)*math.Ln2)
+}
+
 // Max is the largest sample.
 func (s Samples) Max() float64 { return s.Quantile(1) }
 

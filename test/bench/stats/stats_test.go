@@ -18,6 +18,24 @@ func TestQuantilesAreSamples(t *testing.T) {
 	}
 }
 
+// The ranks are those of the tables of the sign test at 5 %, two-sided.
+func TestAMedianLiesBetween(t *testing.T) {
+	for n, k := range map[int]int{6: 1, 8: 1, 9: 2, 12: 3, 20: 6, 36: 12, 50: 18} {
+		var s Samples
+		for i := range n {
+			s = append(s, float64(n-i))
+		}
+		if low, high := s.MedianBetween(); low != float64(k) || high != float64(n-k+1) {
+			t.Errorf("of %d samples between the %v. and the %v., want %d. and %d.", n, low, high, k, n-k+1)
+		}
+	}
+	for _, s := range []Samples{nil, {1}, {1, 2, 3, 4, 5}} {
+		if low, high := s.MedianBetween(); !math.IsNaN(low) || !math.IsNaN(high) {
+			t.Errorf("%v says %v to %v", s, low, high)
+		}
+	}
+}
+
 func TestAHistogramIsTrueToOnePartInAHundred(t *testing.T) {
 	for _, d := range []time.Duration{0, 3 * time.Microsecond, 255 * time.Microsecond, 256 * time.Microsecond, time.Millisecond, 77777 * time.Microsecond, 3 * time.Second, time.Hour} {
 		var h Histogram

@@ -24,17 +24,16 @@ type generations struct {
 	revision, app string
 
 	// n is how many there were.
-	n       int
-	statics *session
+	n int
+	// statics are the static Envoys that run.
+	statics []*envoy
 	// staticPods are the processes of all static Envoys in pods.
 	staticPods []int
 }
 
 // next ends the Envoys that are there, and starts others: Ebb's are started again by Ebb.
 func (g *generations) next(ctx context.Context) ([]subject, error) {
-	if err := g.stop(); err != nil {
-		return nil, err
-	}
+	g.stop()
 	ebb, err := g.ebb()
 	if err != nil {
 		return nil, err
@@ -55,7 +54,7 @@ func (g *generations) next(ctx context.Context) ([]subject, error) {
 		return nil, err
 	}
 	for _, e := range []*envoy{alone, inner, gateway} {
-		if e.inPod {
+		if e.run == nil {
 			continue // its pod weighs as any other
 		}
 		if err := weighLike(e.pid, ebb.proxies[0]); err != nil {
@@ -71,13 +70,9 @@ func (g *generations) next(ctx context.Context) ([]subject, error) {
 }
 
 // stop ends the static ones that are processes; a pod ends when the next one begins, the last with the platform.
-func (g *generations) stop() error {
-	if g.statics == nil {
-		return nil
-	}
-	err := g.statics.stop()
+func (g *generations) stop() {
+	stop(g.statics)
 	g.statics = nil
-	return err
 }
 
 // restarted ends Ebb's Envoys and waits until there are others in their places, and an answer by them.
@@ -145,15 +140,13 @@ func (g *generations) startStatics(ctx context.Context) (alone, inner, gateway *
 		before.Host, before.To = inner.host, inner.Port
 		processes = []static{single, before}
 	}
-	run, envoys, err := start(ctx, g.o.Envoy, g.dir, processes...)
-	if err != nil {
+	if g.statics, err = start(ctx, g.o.Envoy, g.dir, processes...); err != nil {
 		return nil, nil, nil, err
 	}
-	g.statics = run
-	if len(envoys) > 2 {
-		inner = envoys[2]
+	if len(g.statics) > 2 {
+		inner = g.statics[2]
 	}
-	return envoys[0], inner, envoys[1], nil
+	return g.statics[0], inner, g.statics[1], nil
 }
 
 // ebb is Ebb's subject as its processes are now.

@@ -19,7 +19,7 @@ func Section(name, node string, r Result) report.Section {
 	s := report.Section{
 		Name: name, Title: "Warm path on " + node,
 		About: fmt.Sprintf("Kept HTTP/1.1 connections to one pod, by the four ways, in turns. Latencies at a fixed %.0f requests/s (a quarter of what the static pair bears), counted from when each request should have begun, once %v of that rate have gone before; "+
-			"requests/s as fast as %d connections go. The static Envoys have a session of their own, as Ebb's have, and all Envoys are started anew after every few rounds. On a kubelet with sidecars the static one is in a pod of its own, like Ebb's. Processor time is of the Envoys; that of the control plane and the agents beside them stands apart. Ratios of times are medians over rounds, each within its round; those of processor time are of the sums.", r.Rate, steadyWarmup, r.Connections),
+			"requests/s as fast as %d connections go. Each static Envoy has a session of its own, as Ebb's have, and all Envoys are started anew after every few rounds. On a kubelet with sidecars the static one is in a pod of its own, like Ebb's. Processor time is of the Envoys; that of the control plane and the agents beside them stands apart. Ratios of times are medians over rounds, each within its round, with the interval that holds the true one in 95 %% of such runs (of the sign test); those of processor time are of the sums.", r.Rate, steadyWarmup, r.Connections),
 		Data: r,
 	}
 	if len(r.Measurements) == 0 {
@@ -46,7 +46,7 @@ func Section(name, node string, r Result) report.Section {
 			s.Targets = append(s.Targets, report.NewTarget("errors", float64(errors), 0, ""))
 		}
 	}
-	ratios := report.Table{Title: "Ebb against the static pair", Columns: []string{"figure", "ratio", "best round", "worst round"}}
+	ratios := report.Table{Title: "Ebb against the static pair", Columns: []string{"figure", "ratio", "95 % from", "to"}}
 	ebb, pair := r.of(r.Ebb), r.of(pairOf)
 	for _, row := range []struct {
 		name   string
@@ -57,7 +57,8 @@ func Section(name, node string, r Result) report.Section {
 		{"time per request at saturation", secondsEach, false},
 	} {
 		over := figures(ebb, row.figure).Over(figures(pair, row.figure))
-		ratios.Add(row.name, over.Median(), over.Quantile(0), over.Max())
+		low, high := over.MedianBetween()
+		ratios.Add(row.name, over.Median(), low, high)
 		if row.target {
 			s.Targets = append(s.Targets, report.NewTarget(row.name+" against the static pair", over.Median(), mostLatency, "×"))
 		}

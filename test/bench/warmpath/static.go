@@ -10,7 +10,6 @@ import (
 	"crypto/x509/pkix"
 	_ "embed"
 	"encoding/pem"
-	"errors"
 	"fmt"
 	"math/big"
 	"net"
@@ -22,6 +21,7 @@ import (
 	"text/template"
 	"time"
 
+	"ebb.dev/ebb/test/bench/daemon"
 	"ebb.dev/ebb/test/bench/testbed"
 )
 
@@ -56,9 +56,10 @@ type static struct {
 type envoy struct {
 	static
 	// pid is its process, host where it is reached.
-	pid   int
-	host  string
-	inPod bool
+	pid  int
+	host string
+	// run is nil where it is in a pod.
+	run *daemon.Process
 }
 
 // config is its configuration.
@@ -71,43 +72,57 @@ func (s static) config() (string, error) {
 // startTimeout bounds the start of an Envoy.
 const startTimeout = 15 * time.Second
 
-// program writes its configuration into a folder, beside which it will log.
-func (s static) program(binary, dir string) (program, error) {
-	text, err := s.config()
-	if err != nil {
-		return program{}, err
-	}
-	path := filepath.Join(dir, s.Name+".yaml")
-	return program{
-		Args: []string{binary, "-c", path, "--concurrency", strconv.Itoa(s.Workers), "--disable-hot-restart", "--log-level", "warning"},
-		Log:  filepath.Join(dir, s.Name+".log"),
-	}, os.WriteFile(path, []byte(text), 0o600)
-}
-
-// start starts static ones as processes of a session of their own.
-func start(ctx context.Context, binary, dir string, all ...static) (*session, []*envoy, error) {
-	var programs []program
-	for _, s := range all {
-		p, err := s.program(binary, dir)
+// start starts static ones as daemons, with their configurations and what they say in files of a folder.
+func start(ctx context.Context, binary, dir string, all ...static) (out []*envoy, err error) {
+	defer func() {
 		if err != nil {
-			return nil, nil, err
+			stop(out)
 		}
-		programs = append(programs, p)
-	}
-	run, err := startSession(ctx, programs)
-	if err != nil {
-		return nil, nil, err
-	}
-	var out []*envoy
-	for i, s := range all {
-		e := &envoy{static: s, pid: run.pids[i], host: "127.0.0.1"}
-		if err := e.listens(ctx); err != nil {
-			log, _ := os.ReadFile(programs[i].Log) // what it says of itself is more than that it does not listen
-			return nil, nil, errors.Join(fmt.Errorf("%w: %s", err, log), run.stop())
+	}()
+	for _, s := range all {
+		e, err := s.start(binary, dir)
+		if err != nil {
+			return out, err
 		}
 		out = append(out, e)
+		if err := e.listens(ctx); err != nil {
+			log, _ := os.ReadFile(e.log(dir)) // what it says of itself is more than that it does not listen
+			return out, fmt.Errorf("%w: %s", err, log)
+		}
 	}
-	return run, out, nil
+	return out, nil
+}
+
+func (s static) start(binary, dir string) (*envoy, error) {
+	text, err := s.config()
+	if err != nil {
+		return nil, err
+	}
+	path := filepath.Join(dir, s.Name+".yaml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		return nil, err
+	}
+	log, err := os.Create(s.log(dir))
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close()
+	run, err := daemon.Start(log, binary, "-c", path, "--concurrency", strconv.Itoa(s.Workers), "--disable-hot-restart", "--log-level", "warning")
+	if err != nil {
+		return nil, err
+	}
+	return &envoy{static: s, pid: run.PID, host: "127.0.0.1", run: run}, nil
+}
+
+func (s static) log(dir string) string { return filepath.Join(dir, s.Name+".log") }
+
+// stop ends those that are processes of ours.
+func stop(all []*envoy) {
+	for _, e := range all {
+		if e.run != nil {
+			e.run.Stop()
+		}
+	}
 }
 
 // startInPod runs it as the sidecar of a pod like a revision's: what a sidecar has to bear there, the other one has too. Its process is the one
@@ -122,7 +137,7 @@ func (s static) startInPod(ctx context.Context, bed *testbed.Bed, revision, name
 	if err != nil {
 		return nil, err
 	}
-	e := &envoy{static: s, host: host, inPod: true}
+	e := &envoy{static: s, host: host}
 	if err := e.listens(ctx); err != nil {
 		return nil, err
 	}

@@ -3,7 +3,6 @@ package warmpath
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -122,7 +121,7 @@ func Measure(ctx context.Context, bed *testbed.Bed, o Options) (r Result, err er
 		return r, err
 	}
 	all := &generations{bed: bed, o: o, dir: dir, roots: roots}
-	defer func() { err = errors.Join(err, all.stop()) }()
+	defer all.stop()
 	if all.revision, err = bed.Revision(ctx, service); err != nil {
 		return r, err
 	}

@@ -17,17 +17,6 @@ import (
 	"ebb.dev/ebb/test/freeport"
 )
 
-func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == SessionCommand {
-		if err := ServeSession(os.Stdin, os.Stdout); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		return
-	}
-	os.Exit(m.Run())
-}
-
 func TestTheStaticPairSpeaksMutualTLS(t *testing.T) {
 	binary := os.Getenv("EBB_ENVOY")
 	if binary == "" {
@@ -46,7 +35,7 @@ func TestTheStaticPairSpeaksMutualTLS(t *testing.T) {
 	host, portText, _ := net.SplitHostPort(app.Listener.Addr().String())
 	port, _ := strconv.Atoi(portText)
 	inner, outer := freeport.Must(t), freeport.Must(t)
-	run, envoys, err := start(t.Context(), binary, dir,
+	envoys, err := start(t.Context(), binary, dir,
 		static{Name: "sidecar", Port: inner, Workers: 1, Host: host, To: port, ServeTLS: "spiffe://bench/gateway",
 			Certificate: filepath.Join(dir, "sidecar.pem"), Key: filepath.Join(dir, "sidecar.key"), Roots: roots},
 		static{Name: "gateway", Port: outer, Workers: 1, Host: "127.0.0.1", To: inner, DialTLS: "spiffe://bench/sidecar",
@@ -55,20 +44,11 @@ func TestTheStaticPairSpeaksMutualTLS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() {
-		if err := run.stop(); err != nil {
-			t.Error(err)
+	defer stop(envoys)
+	for _, e := range envoys {
+		if session, err := unix.Getsid(e.pid); err != nil || session != e.pid {
+			t.Errorf("%s, process %d, is in session %d (%v), want one of its own", e.Name, e.pid, session, err)
 		}
-	}()
-	of := func(pid int) int {
-		session, err := unix.Getsid(pid)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return session
-	}
-	if own := of(envoys[0].pid); own != of(envoys[1].pid) || own == of(os.Getpid()) {
-		t.Errorf("sessions: %d and %d, the test's %d; want one of their own", own, of(envoys[1].pid), of(os.Getpid()))
 	}
 	if _, err := testbed.Ask(fmt.Sprintf("127.0.0.1:%d", outer), "h", "/"); err != nil {
 		t.Error(err)

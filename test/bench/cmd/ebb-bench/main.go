@@ -19,7 +19,6 @@ import (
 	"ebb.dev/ebb/test/bench/memory"
 	"ebb.dev/ebb/test/bench/peers"
 	"ebb.dev/ebb/test/bench/report"
-	"ebb.dev/ebb/test/bench/warmpath"
 )
 
 func main() {
@@ -37,8 +36,6 @@ func dispatch(ctx context.Context) error {
 		switch os.Args[1] {
 		case load.Command:
 			return load.Serve(ctx, os.Stdin, os.Stdout)
-		case warmpath.SessionCommand:
-			return warmpath.ServeSession(os.Stdin, os.Stdout)
 		case memory.AloneCommand:
 			return memory.ServeAlone(ctx, os.Args[2:])
 		case events.AloneCommand:
