@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -63,20 +64,23 @@ func TestEbbRunsOnAnyCluster(t *testing.T) {
 				return m.inside("curl", "--silent", "--show-error", "--max-time", "60", "--write-out", " %{http_code} %{time_total}", "--header", "Host: "+address.Host, "http://"+gateway+"/")
 			}
 			for round := range 2 {
-				m.eventually("the service sleeps", func() string {
-					return m.kubectl("get", "pods", "--selector", "serving.knative.dev/service=hello", "--output", "name")
+				m.eventually("the service sleeps", func() error {
+					if pods := m.kubectl("get", "pods", "--selector", "serving.knative.dev/service=hello", "--output", "name"); pods != "" {
+						return errors.New("there are " + pods)
+					}
+					return nil
 				})
 				if answer := ask(); !strings.Contains(answer, " 200 ") {
 					t.Fatalf("wake %d: %s\n%s", round, answer, m.troubles())
 				} else {
 					t.Logf("wake %d: %s", round, answer)
 				}
-				m.eventually("its pod is ready", func() string {
+				m.eventually("its pod is ready", func() error {
 					got := m.kubectl("get", "pods", "--selector", "serving.knative.dev/service=hello", "--no-headers")
 					if want := fmt.Sprintf("%d/%[1]d", kustomization.containers); !strings.Contains(got, want) {
-						return "no " + want + " in: " + got
+						return errors.New("no " + want + " in: " + got)
 					}
-					return ""
+					return nil
 				})
 			}
 			if failed := m.kubectl("get", "events", "--field-selector", "reason=FailedPreStopHook", "--output", "name"); failed != "" {
@@ -138,12 +142,12 @@ func (m *machine) eventsFlow() {
 		if answer != "202" {
 			m.t.Fatalf("event %s: %s\n%s", id, answer, m.troubles())
 		}
-		m.eventually("event "+id+" arrives", func() string {
+		m.eventually("event "+id+" arrives", func() error {
 			shown := m.kubectl("logs", "--selector", "app=event-display", "--tail=-1")
 			if strings.Contains(shown, "id: "+id) {
-				return ""
+				return nil
 			}
-			return "shown: " + shown
+			return errors.New("shown: " + shown)
 		})
 		if id == "first" {
 			m.kubectl("delete", "pod", "--namespace", "knative-eventing", "ebb-broker-0")
@@ -220,11 +224,11 @@ func (m *machine) applyText(text string) {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		m.t.Fatal(err)
 	}
-	m.eventually("the manifest is taken", func() string {
+	m.eventually("the manifest is taken", func() error {
 		if out, err := m.tryKubectl("apply", "--filename", file); err != nil {
-			return out
+			return fmt.Errorf("%w: %s", err, out)
 		}
-		return ""
+		return nil
 	})
 }
 

@@ -54,6 +54,8 @@ type machine struct {
 	netns string
 	state string
 	bin   string
+	// env is what the next commands have beside our environment.
+	env []string
 }
 
 // binaries is the folder with the built parts, or the reason to skip.
@@ -141,7 +143,7 @@ func (m *machine) ebb(command string, args ...string) (string, error) {
 		return "", err
 	}
 	cmd := m.command(self, append([]string{command, "--state", m.state}, args...)...)
-	cmd.Env = append(os.Environ(), "EBB_TEST_ROLE=ebb")
+	cmd.Env = append(os.Environ(), append(m.env, "EBB_TEST_ROLE=ebb")...)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	err = cmd.Run()
@@ -172,17 +174,17 @@ func (m *machine) tryKubectl(args ...string) (string, error) {
 	return string(out), err
 }
 
-// eventually retries f until it returns "" or the time is over.
-func (m *machine) eventually(what string, f func() string) {
+// eventually retries f until it returns no error or the time is over.
+func (m *machine) eventually(what string, f func() error) {
 	m.t.Helper()
 	deadline := time.Now().Add(40 * time.Second)
 	for {
-		wrong := f()
-		if wrong == "" {
+		err := f()
+		if err == nil {
 			return
 		}
 		if time.Now().After(deadline) {
-			m.t.Fatalf("%s: %s", what, wrong)
+			m.t.Fatalf("%s: %v", what, err)
 		}
 		time.Sleep(50 * time.Millisecond)
 	}

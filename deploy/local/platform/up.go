@@ -304,7 +304,8 @@ func (p *platform) startRuntime(ctx context.Context) error {
 	defer client.Close()
 	return progress.Step(p.show, "containerd", "its socket", func() error {
 		err := p.super.Start(ctx, process.Spec{
-			Name: "containerd", Path: p.tools.containerd, Args: []string{"--config", p.cri.File()}, Address: p.cri.Socket(),
+			// It takes what its shims write for their addresses: traces of Go, too, if the environment asks for them.
+			Name: "containerd", Path: p.tools.containerd, Args: []string{"--config", p.cri.File()}, Env: []string{"GODEBUG="}, Address: p.cri.Socket(),
 			Ready: client.Ready, StopTimeout: 10 * time.Second,
 		})
 		if err != nil {
