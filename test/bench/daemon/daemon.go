@@ -6,6 +6,8 @@ import (
 	"os/exec"
 	"syscall"
 	"time"
+
+	"ebb.dev/ebb/deploy/local/process"
 )
 
 // endTimeout bounds how long one that was asked to end may take.
@@ -23,8 +25,8 @@ type Process struct {
 func Start(says io.Writer, program string, args ...string) (*Process, error) {
 	cmd := exec.Command(program, args...)
 	cmd.Stdout, cmd.Stderr = says, says
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := process.Start(cmd); err != nil {
 		return nil, fmt.Errorf("start %s: %w", program, err)
 	}
 	p := &Process{PID: cmd.Process.Pid, cmd: cmd, ended: make(chan struct{})}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"os"
 
@@ -45,14 +44,7 @@ func StartNothing(ctx context.Context, address string) (*daemon.Process, error) 
 	}
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	err = testbed.Until(ctx, "start "+NothingCommand, func() error {
-		conn, err := net.Dial("tcp", address)
-		if err == nil {
-			conn.Close()
-		}
-		return err
-	})
-	if err != nil {
+	if err := testbed.Listens(ctx, "start "+NothingCommand, address); err != nil {
 		run.Stop()
 		return nil, err
 	}

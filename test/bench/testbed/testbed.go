@@ -247,6 +247,12 @@ func Until(ctx context.Context, what string, f func() error) error {
 	}
 }
 
+// Listens waits until something accepts connections at a TCP address.
+func Listens(ctx context.Context, what, address string) error {
+	accepts := platform.Accepts("tcp", address)
+	return Until(ctx, what, func() error { return accepts(ctx) })
+}
+
 // Pause returns after a time, or with the context's cause when that ends.
 func Pause(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)

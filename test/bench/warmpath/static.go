@@ -157,13 +157,7 @@ func (s static) startInPod(ctx context.Context, bed *testbed.Bed, revision, name
 func (e *envoy) listens(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	return testbed.Until(ctx, "start "+e.Name, func() error {
-		conn, err := net.Dial("tcp", e.address())
-		if err == nil {
-			conn.Close()
-		}
-		return err
-	})
+	return testbed.Listens(ctx, "start "+e.Name, e.address())
 }
 
 func (e *envoy) address() string { return net.JoinHostPort(e.host, strconv.Itoa(e.Port)) }
