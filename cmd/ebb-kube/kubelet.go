@@ -109,6 +109,7 @@ func setSpeed(conf *kubeletconfig.KubeletConfiguration) {
 	conf.SerializeImagePulls = false
 	conf.VolumeStatsAggPeriod = metav1.Duration{Duration: -time.Second}
 	conf.NodeStatusReportFrequency = metav1.Duration{Duration: 10 * time.Minute}
-	// A watch per mounted object would have to begin before the first pod of a namespace can start; asking the server in this process is quick.
-	conf.ConfigMapAndSecretChangeDetectionStrategy = kubeletconfig.GetChangeDetectionStrategy
+	// A watch per mounted object would have to begin before the first pod of a namespace can start. What a pod mounts is asked for when it
+	// starts and kept for a minute: a start looks at it six times, and each question is a read of etcd.
+	conf.ConfigMapAndSecretChangeDetectionStrategy = kubeletconfig.TTLCacheChangeDetectionStrategy
 }
