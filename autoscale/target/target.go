@@ -31,6 +31,8 @@ type Drainer interface {
 	Victims(revision scale.Revision, n int) []types.NamespacedName
 	// Retire drains these pods and calls remove.
 	Retire(ctx context.Context, revision scale.Revision, pods []types.NamespacedName, remove func(context.Context) error) error
+	// Reinstate lets pods serve again that were drained and are not going to be deleted, since no more than wanted are left.
+	Reinstate(revision scale.Revision, wanted int)
 }
 
 // Ready counts a revision's replicas that take requests, and all that exist.
@@ -96,10 +98,13 @@ func (t *Targets) Gone(d *appsv1.Deployment) {
 	delete(t.wanted, types.NamespacedName{Namespace: d.Namespace, Name: d.Name})
 }
 
-// Replicas implements scale.Replicas.
+// Replicas implements scale.Replicas. What a scale-down drained and the ReplicaSet kept counts as ready again: whoever asks is told each change
+// of a pod.
 func (t *Targets) Replicas(revision scale.Revision) scale.Counts {
+	wanted := t.Wanted(revision)
+	t.drainer.Reinstate(revision, int(wanted))
 	ready, total := t.ready(revision)
-	return scale.Counts{Ready: ready, Total: total, Wanted: t.Wanted(revision)}
+	return scale.Counts{Ready: ready, Total: total, Wanted: wanted}
 }
 
 // Wanted is how many replicas the revision's Deployment asks for.
@@ -128,8 +133,10 @@ func (t *Targets) SetReplicas(ctx context.Context, revision scale.Revision, n in
 		return fmt.Errorf("scale Deployment %s to %d: %w", key, n, err)
 	}
 	t.mu.Lock()
-	defer t.mu.Unlock()
 	t.wanted[key] = n
+	t.mu.Unlock()
+	// As many again before the ReplicaSet deleted any: it will not.
+	t.drainer.Reinstate(revision, int(n))
 	return nil
 }
 

@@ -67,6 +67,36 @@ func TestLoadMakesMoreReplicasAndTheirEndLosesNothing(t *testing.T) {
 	}
 }
 
+// A ReplicaSet deletes whom it likes. The replica that was drained for it, and kept, was left out for ever: nothing answered.
+func TestAReplicaThatWasDrainedAndIsKeptServesAgain(t *testing.T) {
+	t.Parallel()
+	s := shared.namespace(t)
+	url := s.cold(app{name: "a", annotations: asleepAtFirst("max-scale", "2", "target", "5")})
+	expect(t, url, "Hello World!")
+	older := s.replicas("a")
+	busy := startLoad(t, url+"/sleep?ms=500", 30)
+	s.grows("a", 2)
+	// Of two that do nothing the younger one is drained; this makes the ReplicaSet take the older one.
+	s.must("annotate", "pod", older[0], "controller.kubernetes.io/pod-deletion-cost=-2000")
+	busy.stop()
+	// So few that no third replica is asked for, which would answer them.
+	steady := startLoad(t, url, 1)
+	eventually(t, time.Minute, "the younger replica to be alone", func() error {
+		if left := s.replicas("a"); len(left) != 1 || left[0] == older[0] {
+			return fmt.Errorf("pods %v, the older one is %s", left, older[0])
+		}
+		return nil
+	})
+	steady.answered(t, 4)
+	for _, c := range []*tally{busy.tally, steady.stop()} {
+		t.Log(c)
+		if c.failures() > 0 || c.slowest > 3*time.Second {
+			t.Errorf("%d of %d failed, the slowest took %s", c.failures(), c.sent, c.slowest)
+		}
+	}
+	s.asleep("a")
+}
+
 func TestCyclesFromZeroToManyAndBackFailNothing(t *testing.T) {
 	t.Parallel()
 	cycles := 5

@@ -136,3 +136,7 @@ func (d drainer) Retire(ctx context.Context, revision scale.Revision, pods []typ
 	}
 	return d.Drainer.Retire(ctx, keyOf(revision), victims, remove)
 }
+
+func (d drainer) Reinstate(revision scale.Revision, wanted int) {
+	d.Drainer.Reinstate(keyOf(revision), wanted)
+}
