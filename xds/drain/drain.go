@@ -50,17 +50,13 @@ type Drainer struct {
 	gateways Gateways
 	flights  Flights
 	hold     Hold
-	left     left
 	now      func() time.Time
 	log      *slog.Logger
 }
 
 // New makes a drainer.
 func New(s *store.Store, gateways Gateways, flights Flights, hold Hold, now func() time.Time, log *slog.Logger) *Drainer {
-	return &Drainer{
-		store: s, gateways: gateways, flights: flights, hold: hold,
-		left: left{pods: map[model.Key]map[model.Key]struct{}{}}, now: now, log: log,
-	}
+	return &Drainer{store: s, gateways: gateways, flights: flights, hold: hold, now: now, log: log}
 }
 
 // Sleep makes every gateway hold a revision's requests. It reports false, and the gateways serve again, when requests
@@ -95,7 +91,6 @@ func (d *Drainer) Empty(ctx context.Context, revision model.Key, remove func(con
 		return err
 	}
 	// From here on the replicas are on their way out: they are not to be used again, whatever their pods say.
-	d.left.drop(revision, pods...)
 	d.mark(pods, true)
 	err := d.gateways.Drained(ctx, revision)
 	if err == nil {
@@ -105,7 +100,7 @@ func (d *Drainer) Empty(ctx context.Context, revision model.Key, remove func(con
 		d.mark(pods, false)
 		return err
 	}
-	d.left.add(revision, pods)
+	d.leave(pods)
 	return nil
 }
 
@@ -128,7 +123,6 @@ func (d *Drainer) quiet(ctx context.Context, revision model.Key, pods []model.Ke
 // Retire takes some replicas of a revision out of service and then calls remove with them. When the context ends first,
 // or remove fails, they serve again; and so do those that the ReplicaSet keeps, with Reinstate.
 func (d *Drainer) Retire(ctx context.Context, revision model.Key, victims []model.Key, remove func(context.Context) error) error {
-	d.left.drop(revision, victims...)
 	d.mark(victims, true)
 	if err := d.drained(ctx, revision, victims); err != nil {
 		d.mark(victims, false)
@@ -138,7 +132,7 @@ func (d *Drainer) Retire(ctx context.Context, revision model.Key, victims []mode
 		d.mark(victims, false)
 		return err
 	}
-	d.left.add(revision, victims)
+	d.leave(victims)
 	return nil
 }
 
@@ -161,9 +155,8 @@ func (d *Drainer) Leaving(ctx context.Context, pod model.Key) bool {
 	if !ok {
 		return true
 	}
-	revision := replica.Revision.Key
-	d.left.drop(revision, pod)
 	d.mark([]model.Key{pod}, true)
+	revision := replica.Revision.Key
 	if err := d.gateways.Drained(ctx, revision); err != nil {
 		d.log.Warn("pod leaves before every gateway knew", "pod", pod.String(), "error", err)
 		return false
@@ -235,11 +228,13 @@ func (d *Drainer) settle(ctx context.Context, pod model.Key, w window, stop <-ch
 }
 
 func (d *Drainer) mark(pods []model.Key, draining bool) {
-	d.store.Write(func(tx *store.Tx) {
-		for _, pod := range pods {
-			tx.ChangeReplica(pod, func(r *store.Replica) { r.Draining = draining })
-		}
-	})
+	d.store.Write(func(tx *store.Tx) { mark(tx, pods, draining) })
+}
+
+func mark(tx *store.Tx, pods []model.Key, draining bool) {
+	for _, pod := range pods {
+		tx.ChangeReplica(pod, func(r *store.Replica) { r.Draining, r.Left = draining, false })
+	}
 }
 
 func pods(replicas []*store.Replica) []model.Key {

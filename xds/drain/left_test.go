@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -16,7 +17,7 @@ var revision = model.Key{Namespace: "default", Name: "hello-00001"}
 
 func pod(name string) model.Key { return model.Key{Namespace: "default", Name: name} }
 
-func TestSpared(t *testing.T) {
+func TestReinstate(t *testing.T) {
 	const going = true
 	for name, c := range map[string]struct {
 		replicas map[string]bool // those that are being deleted are true
@@ -36,32 +37,35 @@ func TestSpared(t *testing.T) {
 		"one of two is deleted, another is to go":   {map[string]bool{"a": going, "b": false, "c": false}, []string{"a", "b"}, 1, nil, []string{"b"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var replicas []*store.Replica
-			for name, terminating := range c.replicas {
-				r := &store.Replica{Terminating: terminating}
-				r.Pod = pod(name)
-				replicas = append(replicas, r)
-			}
-			drained := map[model.Key]struct{}{}
+			s := store.New()
+			d := New(s, quiet{}, quiet{}, quiet{}, time.Now, slog.New(slog.DiscardHandler))
+			have(s, slices.Sorted(maps.Keys(c.replicas))...)
 			for _, name := range c.drained {
-				drained[pod(name)] = struct{}{}
+				d.Retire(t.Context(), revision, []model.Key{pod(name)}, func(context.Context) error { return nil })
 			}
-			stay, left := spared(replicas, drained, c.wanted)
-			if len(stay) != len(c.stay) {
+			for name, terminating := range c.replicas {
+				if terminating {
+					terminate(s, name)
+				}
+			}
+			d.Reinstate(revision, c.wanted)
+			var stay, left []string
+			for _, r := range s.Read().ReplicasOf(revision) {
+				switch name := r.Pod.Name; {
+				case !slices.Contains(c.drained, name) || r.Terminating:
+				case r.Ready() && !r.Left:
+					stay = append(stay, name)
+				case r.Draining && r.Left:
+					left = append(left, name)
+				default:
+					t.Errorf("%s: %+v", name, r)
+				}
+			}
+			if !slices.Equal(stay, c.stay) {
 				t.Errorf("%v stay, want %v", stay, c.stay)
 			}
-			for _, name := range c.stay {
-				if !slices.Contains(stay, pod(name)) {
-					t.Errorf("%v stay, want %v", stay, c.stay)
-				}
-			}
-			if len(left) != len(c.left) {
+			if !slices.Equal(left, c.left) {
 				t.Errorf("%v are to go, want %v", left, c.left)
-			}
-			for _, name := range c.left {
-				if _, ok := left[pod(name)]; !ok {
-					t.Errorf("%v are to go, want %v", left, c.left)
-				}
 			}
 		})
 	}
@@ -132,14 +136,7 @@ func TestWhoWasDrainedServesAgainWhenItIsKept(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := store.New()
-			s.Write(func(tx *store.Tx) {
-				tx.SetRevision(model.Revision{Key: revision})
-				for _, name := range []string{"a", "b"} {
-					r := &store.Replica{Answers: true, Programmed: true, Listening: true}
-					r.Pod, r.Revision = pod(name), model.Revision{Key: revision}
-					tx.SetReplica(r)
-				}
-			})
+			have(s, "a", "b")
 			d := New(s, quiet{}, quiet{}, quiet{}, time.Now, slog.New(slog.DiscardHandler))
 			c.act(d, s)
 			d.Reinstate(revision, c.wanted)
@@ -153,14 +150,20 @@ func TestWhoWasDrainedServesAgainWhenItIsKept(t *testing.T) {
 			if !slices.Equal(serves, c.serves) {
 				t.Errorf("%v serve, want %v", serves, c.serves)
 			}
-			if c.wanted == 0 {
-				terminate(s, "a", "b")
-			}
-			if d.Reinstate(revision, c.wanted); c.wanted == 0 && len(d.left.pods) > 0 {
-				t.Errorf("it remembers %v", d.left.pods)
-			}
 		})
 	}
+}
+
+// have puts ready replicas of the revision into a store.
+func have(s *store.Store, names ...string) {
+	s.Write(func(tx *store.Tx) {
+		tx.SetRevision(model.Revision{Key: revision})
+		for _, name := range names {
+			r := &store.Replica{Answers: true, Programmed: true, Listening: true}
+			r.Pod, r.Revision = pod(name), model.Revision{Key: revision}
+			tx.SetReplica(r)
+		}
+	})
 }
 
 func terminate(s *store.Store, names ...string) {

@@ -36,6 +36,8 @@ type Replica struct {
 	Programmed, Listening bool
 	// Draining is set by a drainer: no new requests.
 	Draining bool
+	// Left is set by a drainer that left it, drained, to the ReplicaSet to delete, which may keep it.
+	Left bool
 	// Terminating is set when the pod is being deleted.
 	Terminating bool
 }
