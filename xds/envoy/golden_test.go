@@ -103,9 +103,6 @@ func TestReportsComeSoonWhileSomethingRuns(t *testing.T) {
 	starting := func(runs bool, every time.Duration) envoy.Starting {
 		return envoy.Starting{Listening: true, Answers: true, Runs: runs, Every: every}
 	}
-	sidecar := starting(true, 2*time.Millisecond)
-	sidecar.Pod = model.Key{Namespace: "default", Name: "hello"}
-	sidecar.Proxy = model.SidecarID(sidecar.Pod)
 	for _, c := range []struct {
 		starting []envoy.Starting
 		want     time.Duration
@@ -113,7 +110,6 @@ func TestReportsComeSoonWhileSomethingRuns(t *testing.T) {
 		{nil, 5 * time.Second},
 		{[]envoy.Starting{starting(true, 2*time.Millisecond)}, time.Millisecond},
 		{[]envoy.Starting{starting(true, 4*time.Millisecond)}, 2 * time.Millisecond},
-		{[]envoy.Starting{sidecar}, 2 * time.Millisecond},
 		{[]envoy.Starting{starting(true, 8*time.Millisecond)}, 2 * time.Millisecond},
 		{[]envoy.Starting{starting(true, 32*time.Millisecond)}, 4 * time.Millisecond},
 		{[]envoy.Starting{starting(false, 64*time.Millisecond)}, 64 * time.Millisecond},

@@ -59,7 +59,7 @@ func HealthSpecifier(starting []Starting) *healthv3.HealthCheckSpecifier {
 	report := 5 * time.Second
 	for _, r := range starting {
 		if r.Runs {
-			report = min(report, max(r.Every/checksReport, soonReport(r)))
+			report = min(report, max(r.Every/checksReport, soonReport(r.Every)))
 		}
 		report = min(report, r.Every)
 		if !r.Answers && r.Revision.Probe != nil {
@@ -74,13 +74,8 @@ func HealthSpecifier(starting []Starting) *healthv3.HealthCheckSpecifier {
 }
 
 // soonReport is how long the result of a check may wait for its report. An Envoy's timers of the same length fire together, and the report goes
-// first: half the interval later it has the result. A sidecar is asked long before its app runs, and reports cost more than checks.
-func soonReport(r Starting) time.Duration {
-	if r.HasSidecar() {
-		return fastCheck
-	}
-	return min(r.Every/2, fastCheck)
-}
+// first: half the interval later it has the result.
+func soonReport(every time.Duration) time.Duration { return min(every/2, fastCheck) }
 
 // check asks an address every so often.
 func check(name string, address model.Address, c *corev3.HealthCheck, every, timeout time.Duration) *healthv3.ClusterHealthCheck {

@@ -162,8 +162,7 @@ func (b beginnings) starting(replicas []*store.Replica, now time.Time) ([]envoy.
 		if replica.Started.After(one.since) {
 			one.since = replica.Started
 		}
-		// Nobody tells a sidecar's control plane when the containers beside it run.
-		if one.runs = !replica.Started.IsZero() || replica.HasSidecar(); one.runs {
+		if one.runs = !replica.Started.IsZero(); one.runs {
 			running++
 		}
 		b[replica.Pod] = one

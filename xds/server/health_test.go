@@ -31,6 +31,7 @@ func TestReplicasAreAskedFromWhenTheyBegin(t *testing.T) {
 	created := replica("a", func(*store.Replica) {})
 	started := replica("a", func(r *store.Replica) { r.Started = at(5000) })
 	beside := replica("a", func(r *store.Replica) { r.Proxy = "sidecar/default/a" })
+	listens := replica("a", func(r *store.Replica) { r.Proxy, r.Started = "sidecar/default/a", at(300) })
 	crowd := []*store.Replica{plain}
 	for i := range 71 {
 		crowd = append(crowd, replica(fmt.Sprint("created-", i), func(*store.Replica) {}))
@@ -46,8 +47,9 @@ func TestReplicasAreAskedFromWhenTheyBegin(t *testing.T) {
 			{0, []*store.Replica{created}, 50 * ms, 800 * ms, false},
 			{30_000, []*store.Replica{created}, 128 * ms, 21200 * ms, false},
 		},
-		"nobody says when containers run that have a sidecar": {
-			{0, []*store.Replica{beside}, 2 * ms, 800 * ms, false},
+		"a sidecar says when its app listens": {
+			{0, []*store.Replica{beside}, 50 * ms, 800 * ms, false},
+			{300, []*store.Replica{listens}, 2 * ms, 800 * ms, false},
 		},
 		"an image that took seconds is not the app's": {
 			{0, []*store.Replica{created}, 50 * ms, 800 * ms, false},

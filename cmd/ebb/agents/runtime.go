@@ -62,7 +62,7 @@ func readEvent(event *runtimev1.ContainerEventResponse) *agentpb.PodReport {
 	switch event.GetContainerEventType() {
 	case runtimev1.ContainerEventType_CONTAINER_STARTED_EVENT:
 		out.State = agentpb.PodReport_STARTED
-		if isSandbox {
+		if isSandbox || isSidecar(event) {
 			out.State = agentpb.PodReport_STARTING
 		}
 	case runtimev1.ContainerEventType_CONTAINER_CREATED_EVENT:
@@ -76,4 +76,14 @@ func readEvent(event *runtimev1.ContainerEventResponse) *agentpb.PodReport {
 		return nil
 	}
 	return out
+}
+
+// isSidecar reports whether an event is of a replica's own proxy: that it runs says nothing of the app.
+func isSidecar(event *runtimev1.ContainerEventResponse) bool {
+	for _, status := range event.GetContainersStatuses() {
+		if status.GetId() == event.GetContainerId() {
+			return status.GetMetadata().GetName() == serving.SidecarContainerName
+		}
+	}
+	return false
 }

@@ -12,14 +12,19 @@ import (
 	"ebb.dev/ebb/xds/identity"
 	"ebb.dev/ebb/xds/model"
 	"ebb.dev/ebb/xds/store"
-	"ebb.dev/ebb/xds/watch"
 )
+
+// words are told what agents know of pods first. *watch.Watcher is one.
+type words interface {
+	Reported(pod model.Key, node, uid, ip string, started time.Time)
+	Forgotten(pod model.Key, uid string)
+}
 
 // node is the Node service: what nodes report and ask.
 type node struct {
 	agentpb.UnimplementedNodeServer
 	trustDomain string
-	watcher     *watch.Watcher
+	watcher     words
 	drainer     *drain.Drainer
 	store       *store.Store
 	// deleted asks the API server whether a pod is being deleted, when the watch may not have told yet.

@@ -97,6 +97,8 @@ func sidecarContainer(revision *servingv1.Revision, cfg *config.Set, with inject
 		Env: []corev1.EnvVar{
 			field("POD_NAMESPACE", "metadata.namespace"), field("POD_NAME", "metadata.name"),
 			field("POD_UID", "metadata.uid"), field("POD_IP", "status.podIP"),
+			// Not an argument: an older image, which somebody may have pinned, would refuse one that it does not know.
+			{Name: "APP_PORT", Value: strconv.Itoa(int(revision.Spec.UserPort()))},
 			// It collects nothing while the app starts; then it sets itself a small heap.
 			{Name: "GOGC", Value: "off"}, {Name: "GOMAXPROCS", Value: "1"},
 		},

@@ -30,14 +30,21 @@ import (
 	"ebb.dev/ebb/xds/model"
 )
 
-// ownReport takes what a sidecar says of its own pod, and of no other: its address, before the API has it.
+// ownReport takes what a sidecar says of its own pod, and of no other: its address, and that its app listens, before the API has it.
 func (n *node) ownReport(peer identity.Peer, pod model.Key, report *agentpb.PodReport) error {
 	if pod != peer.Pod {
 		return status.Errorf(codes.PermissionDenied, "the sidecar of pod %s speaks of pod %s", peer.Pod, pod)
 	}
 	// A pod that the watch has not told of yet is placed when it does, by what the API server knows then.
-	if replica, ok := n.store.Read().Replica(pod); ok && report.GetState() == agentpb.PodReport_STARTING {
+	replica, ok := n.store.Read().Replica(pod)
+	if !ok {
+		return nil
+	}
+	switch report.GetState() {
+	case agentpb.PodReport_STARTING:
 		n.watcher.Reported(pod, replica.Node, report.GetUid(), report.GetIp(), time.Time{})
+	case agentpb.PodReport_STARTED:
+		n.watcher.Reported(pod, replica.Node, report.GetUid(), report.GetIp(), report.GetAt().AsTime())
 	}
 	return nil
 }

@@ -2,8 +2,12 @@ package controlplane
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"testing"
+	"time"
 
+	"google.golang.org/protobuf/types/known/timestamppb"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -104,7 +108,45 @@ func TestASidecarSpeaksForItsOwnPodWhenThatIsDeleted(t *testing.T) {
 			}
 		})
 	}
-	if err := (&node{store: store.New()}).ownReport(own, model.Key{Namespace: "default", Name: "b"}, &agentpb.PodReport{}); err == nil {
-		t.Error("it may speak of another pod")
+}
+
+// heard is what a watcher was told.
+type heard []string
+
+func (h *heard) Reported(pod model.Key, node, uid, ip string, started time.Time) {
+	*h = append(*h, fmt.Sprint(pod, " on ", node, " ", uid, " ", ip, " ", started.UnixMilli()))
+}
+
+func (h *heard) Forgotten(pod model.Key, _ string) { *h = append(*h, fmt.Sprint(pod, " is forgotten")) }
+
+// A sidecar knows its pod's address and when its app listens; nothing that it says ends a pod.
+func TestASidecarReportsItsOwnPodAlone(t *testing.T) {
+	pod := model.Key{Namespace: "default", Name: "a"}
+	own := identity.Peer{Identity: model.Identity{Account: model.Key{Namespace: "default", Name: "default"}}, Pod: pod}
+	world := store.New()
+	world.Write(func(tx *store.Tx) { tx.SetReplica(&store.Replica{Replica: model.Replica{Pod: pod}, Node: "n1"}) })
+	report := func(state agentpb.PodReport_State) *agentpb.PodReport {
+		return &agentpb.PodReport{Namespace: "default", Name: "a", Uid: "u1", Ip: "10.244.0.7", State: state, At: timestamppb.New(time.UnixMilli(1700))}
+	}
+	for name, c := range map[string]struct {
+		pod     model.Key
+		state   agentpb.PodReport_State
+		store   *store.Store
+		want    heard
+		refused bool
+	}{
+		"its address":          {pod: pod, state: agentpb.PodReport_STARTING, store: world, want: heard{"default/a on n1 u1 10.244.0.7 " + fmt.Sprint(time.Time{}.UnixMilli())}},
+		"its app listens":      {pod: pod, state: agentpb.PodReport_STARTED, store: world, want: heard{"default/a on n1 u1 10.244.0.7 1700"}},
+		"an end, which is not": {pod: pod, state: agentpb.PodReport_STOPPED, store: world},
+		"not known yet":        {pod: pod, state: agentpb.PodReport_STARTED, store: store.New()},
+		"another pod":          {pod: model.Key{Namespace: "default", Name: "b"}, state: agentpb.PodReport_STARTED, store: world, refused: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var told heard
+			err := (&node{store: c.store, watcher: &told}).ownReport(own, c.pod, report(c.state))
+			if (err != nil) != c.refused || !slices.Equal(told, c.want) {
+				t.Errorf("told %q, error %v", told, err)
+			}
+		})
 	}
 }

@@ -31,7 +31,7 @@ const (
 	PodReport_STATE_UNSPECIFIED PodReport_State = 0
 	// The pod has its address and its containers are being started.
 	PodReport_STARTING PodReport_State = 1
-	// A container of the pod has been started.
+	// A container of the pod has been started. A sidecar says it once its app accepts connections.
 	PodReport_STARTED PodReport_State = 2
 	// The pod's containers have ended.
 	PodReport_STOPPED PodReport_State = 3

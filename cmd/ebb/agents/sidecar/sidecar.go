@@ -29,6 +29,8 @@ type Options struct {
 	Bootstrap string
 	// Listen is where the kubelet asks: readiness and preStop, host:port.
 	Listen string
+	// AppPort is where the app is going to listen; 0 says nothing of it.
+	AppPort uint16
 }
 
 // Run runs a replica's own proxy until the context ends.
@@ -56,7 +58,8 @@ func Run(ctx context.Context, o Options) error {
 		pod: &agentpb.DrainRequest{Namespace: o.Namespace, Name: o.Pod},
 	}
 	return h.Run(ctx, []host.Proxy{{ID: id, Workers: 1, Bootstrap: o.Bootstrap}}, reports.Run,
-		func(ctx context.Context) error { return p.serve(ctx, o.Listen) })
+		func(ctx context.Context) error { return p.serve(ctx, o.Listen) },
+		func(ctx context.Context) error { return o.sayWhenListening(ctx, reports.Report) })
 }
 
 // startTime is how long nothing is collected, and leftPercent the heap that garbage may add from then on: what the agent holds is a certificate.
