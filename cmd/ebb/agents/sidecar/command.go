@@ -29,7 +29,10 @@ func Command(name string) *cobra.Command {
 	f.StringVar(&o.IP, "ip", os.Getenv("POD_IP"), "the pod's address")
 	f.StringVar(&o.Bootstrap, "bootstrap", "", "what the Envoy starts with, as the control plane wrote it")
 	f.StringVar(&o.Listen, "kubelet-listen", ":"+strconv.Itoa(networking.ReplicaAdminPort), "where the kubelet asks for readiness and before a stop, HOST:PORT")
-	app, _ := strconv.ParseUint(os.Getenv("APP_PORT"), 10, 16) // none, or none that can be: as if there was none
+	app, err := strconv.ParseUint(os.Getenv("APP_PORT"), 10, 16)
+	if err != nil {
+		app = 0 // ParseUint gives the greatest port for one that is none
+	}
 	f.Uint16Var(&o.AppPort, "app-port", uint16(app), "where the app listens, so that the control plane hears of it at once; 0 leaves that to the pod's status")
 	return cmd
 }
