@@ -125,14 +125,8 @@ func (h *Health) specify(ctx context.Context, id string, stream healthv3.HealthD
 	}
 }
 
-// beginning is when a replica began to start, and whether its containers run.
-type beginning struct {
-	since time.Time
-	runs  bool
-}
-
-// beginnings are those of the replicas that start.
-type beginnings map[model.Key]beginning
+// beginnings are since when replicas start.
+type beginnings map[model.Key]time.Time
 
 // starting lists the replicas of which something is still to be found out, and when to look again: an initial delay ends, or a replica has taken
 // so long that it is asked less often.
@@ -153,25 +147,24 @@ func (b beginnings) starting(replicas []*store.Replica, now time.Time) ([]envoy.
 		if !ask && replica.Listening {
 			continue
 		}
-		out = append(out, envoy.Starting{Replica: replica.Replica, Answers: !ask, Listening: replica.Listening})
-		one, known := before[replica.Pod]
-		if !known {
-			one.since = now
-		}
-		// What took time before, such as its image, is not the app's.
-		if replica.Started.After(one.since) {
-			one.since = replica.Started
-		}
-		if one.runs = !replica.Started.IsZero(); one.runs {
+		runs := !replica.Started.IsZero()
+		if runs {
 			running++
 		}
-		b[replica.Pod] = one
+		out = append(out, envoy.Starting{Replica: replica.Replica, Answers: !ask, Listening: replica.Listening, Runs: runs})
+		since, known := before[replica.Pod]
+		if !known {
+			since = now
+		}
+		// What took time before, such as its image, is not the app's.
+		if replica.Started.After(since) {
+			since = replica.Started
+		}
+		b[replica.Pod] = since
 	}
 	for i := range out {
-		one := b[out[i].Pod]
-		ago, n, least := now.Sub(one.since), running, time.Duration(0)
-		out[i].Runs = one.runs
-		if !one.runs {
+		ago, n, least := now.Sub(b[out[i].Pod]), running, time.Duration(0)
+		if !out[i].Runs {
 			n, least = len(out), envoy.IdleCheck
 		}
 		every, until := envoy.CheckInterval(n, ago)

@@ -52,15 +52,21 @@ func (n *node) Report(stream agentpb.Node_ReportServer) error {
 			}
 			continue
 		}
-		switch report.GetState() {
-		case agentpb.PodReport_STOPPED:
+		if report.GetState() == agentpb.PodReport_STOPPED {
 			n.watcher.Forgotten(pod, report.GetUid())
-		case agentpb.PodReport_STARTED:
-			n.watcher.Reported(pod, peer.Name, report.GetUid(), report.GetIp(), report.GetAt().AsTime())
-		default:
-			n.watcher.Reported(pod, peer.Name, report.GetUid(), report.GetIp(), time.Time{})
+		} else {
+			n.reported(pod, peer.Name, report)
 		}
 	}
+}
+
+// reported passes on what is said of a pod that is on a node.
+func (n *node) reported(pod model.Key, on string, report *agentpb.PodReport) {
+	var started time.Time
+	if report.GetState() == agentpb.PodReport_STARTED {
+		started = report.GetAt().AsTime()
+	}
+	n.watcher.Reported(pod, on, report.GetUid(), report.GetIp(), started)
 }
 
 // drainLimit bounds a drain that names no time.

@@ -41,10 +41,8 @@ func (n *node) ownReport(peer identity.Peer, pod model.Key, report *agentpb.PodR
 		return nil
 	}
 	switch report.GetState() {
-	case agentpb.PodReport_STARTING:
-		n.watcher.Reported(pod, replica.Node, report.GetUid(), report.GetIp(), time.Time{})
-	case agentpb.PodReport_STARTED:
-		n.watcher.Reported(pod, replica.Node, report.GetUid(), report.GetIp(), report.GetAt().AsTime())
+	case agentpb.PodReport_STARTING, agentpb.PodReport_STARTED:
+		n.reported(pod, replica.Node, report)
 	}
 	return nil
 }

@@ -6,14 +6,12 @@ import (
 	"strconv"
 	"time"
 
-	"google.golang.org/protobuf/types/known/timestamppb"
-
 	"ebb.dev/ebb/xds/agent/agentpb"
 )
 
 const (
 	// lookEvery is how long it may take to see that the app listens. What takes long is looked for less often: every lookShare-th part of the time that
-	// it has taken, every lookSeldom at least.
+	// it has taken, every lookSeldom at least: as an Envoy is asked (xds/envoy.CheckInterval), of which a sidecar knows nothing.
 	lookEvery  = 2 * time.Millisecond
 	lookShare  = 200
 	lookSeldom = time.Second
@@ -40,9 +38,7 @@ func (o Options) sayWhenListening(ctx context.Context, report func(*agentpb.PodR
 		}
 		if conn, err := dialer.DialContext(ctx, "tcp4", app); err == nil {
 			conn.Close()
-			report(&agentpb.PodReport{
-				Namespace: o.Namespace, Name: o.Pod, Uid: o.UID, Ip: o.IP, State: agentpb.PodReport_STARTED, At: timestamppb.Now(),
-			})
+			report(o.word(agentpb.PodReport_STARTED))
 			return nil
 		}
 		timer.Reset(min(max(lookEvery, time.Since(begin)/lookShare), lookSeldom))

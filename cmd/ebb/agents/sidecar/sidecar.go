@@ -11,6 +11,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"ebb.dev/ebb/cmd/ebb/agents/host"
 	"ebb.dev/ebb/cmd/ebb/serve"
@@ -51,7 +52,7 @@ func Run(ctx context.Context, o Options) error {
 	// The pod's start waits for both: Envoy takes as long to start as the certificate to come.
 	h.Early = true
 	reports := host.NewReporter(h.Agent, o.Log)
-	reports.Report(&agentpb.PodReport{Namespace: o.Namespace, Name: o.Pod, Uid: o.UID, Ip: o.IP, State: agentpb.PodReport_STARTING})
+	reports.Report(o.word(agentpb.PodReport_STARTING))
 	id := model.SidecarID(model.Key{Namespace: o.Namespace, Name: o.Pod})
 	p := &page{
 		admin: runner.Admin(host.AdminSocket(o.Dir, id)), node: agentpb.NewNodeClient(h.Agent.Conn()),
@@ -60,6 +61,11 @@ func Run(ctx context.Context, o Options) error {
 	return h.Run(ctx, []host.Proxy{{ID: id, Workers: 1, Bootstrap: o.Bootstrap}}, reports.Run,
 		func(ctx context.Context) error { return p.serve(ctx, o.Listen) },
 		func(ctx context.Context) error { return o.sayWhenListening(ctx, reports.Report) })
+}
+
+// word is what the sidecar says of its pod.
+func (o Options) word(state agentpb.PodReport_State) *agentpb.PodReport {
+	return &agentpb.PodReport{Namespace: o.Namespace, Name: o.Pod, Uid: o.UID, Ip: o.IP, State: state, At: timestamppb.Now()}
 }
 
 // startTime is how long nothing is collected, and leftPercent the heap that garbage may add from then on: what the agent holds is a certificate.
